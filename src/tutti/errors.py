@@ -1,0 +1,176 @@
+"""Every error tutti raises on purpose, as one tree.
+
+    TuttiError
+    ├── UsageError                what was asked for makes no sense            exit 2   HTTP 422
+    │   ├── OptionError           an option is out of range or contradicts another
+    │   ├── UnknownModelError     no card of that name (HTTP 404)
+    │   └── UnknownFormatError    no writer for that suffix
+    ├── InputError                a file or stream that was given              exit 1
+    │   ├── InputNotFoundError    is not there (HTTP 404)
+    │   ├── InputAccessError      may not be read, or is a directory (HTTP 403)
+    │   ├── AudioFormatError      holds no audio tutti can decode (HTTP 415)
+    │   ├── AudioEmptyError       holds no samples (HTTP 422)
+    │   ├── AudioLimitError       is longer, wider or faster than the limits (HTTP 413)
+    │   ├── DecoderError          broke or outran its decoder process (HTTP 422)
+    │   └── MidiError             is not readable MIDI, JSON notes or JAMS (HTTP 415)
+    ├── OutputError               a result could not be written (disk, rights)  exit 1   HTTP 507
+    ├── WeightsError              a model cannot be used                        exit 1   HTTP 503
+    │   ├── CardError             its card is malformed
+    │   ├── WeightsMissingError   its file is not on this machine
+    │   ├── HashMismatchError     its file is not the file the card names
+    │   ├── DownloadError         its file could not be fetched
+    │   └── StrictLoadingError    keys or shapes differ from the network's
+    ├── DeviceError               no such device here                           exit 2   HTTP 422
+    ├── MissingExtraError         an optional package is not installed          exit 1   HTTP 501
+    ├── TrainingError             a recipe lacks its material                   exit 1   HTTP 500
+    └── Cancelled                 the caller asked to stop                      exit 130 HTTP 499
+
+Every message says what happened and what to do next. `code` is the stable machine-readable name.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AudioEmptyError",
+    "AudioFormatError",
+    "AudioLimitError",
+    "Cancelled",
+    "CardError",
+    "DecoderError",
+    "DeviceError",
+    "DownloadError",
+    "HashMismatchError",
+    "InputAccessError",
+    "InputError",
+    "InputNotFoundError",
+    "MidiError",
+    "MissingExtraError",
+    "OptionError",
+    "OutputError",
+    "StrictLoadingError",
+    "TrainingError",
+    "TuttiError",
+    "UnknownFormatError",
+    "UnknownModelError",
+    "UsageError",
+    "WeightsError",
+    "WeightsMissingError",
+]
+
+
+class TuttiError(Exception):
+    """Root of the tree. `str(error)` is one plain sentence or two, safe to show to a user."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+
+class UsageError(TuttiError):
+    code = "usage"
+    exit_code = 2
+    http_status = 422
+
+
+class OptionError(UsageError):
+    code = "bad_option"
+
+
+class UnknownModelError(UsageError):
+    code = "unknown_model"
+    http_status = 404
+
+
+class UnknownFormatError(UsageError):
+    code = "unknown_format"
+
+
+class InputError(TuttiError):
+    code = "bad_input"
+    http_status = 422
+
+
+class InputNotFoundError(InputError):
+    code = "input_not_found"
+    http_status = 404
+
+
+class InputAccessError(InputError):
+    code = "input_access"
+    http_status = 403
+
+
+class AudioFormatError(InputError):
+    code = "not_audio"
+    http_status = 415
+
+
+class AudioEmptyError(InputError):
+    code = "empty_audio"
+
+
+class AudioLimitError(InputError):
+    code = "audio_limit"
+    http_status = 413
+
+
+class DecoderError(InputError):
+    code = "decoder_failed"
+
+
+class MidiError(InputError):
+    code = "bad_notes_file"
+    http_status = 415
+
+
+class OutputError(TuttiError):
+    code = "output"
+    http_status = 507
+
+
+class WeightsError(TuttiError):
+    code = "weights"
+    http_status = 503
+
+
+class CardError(WeightsError):
+    code = "bad_card"
+
+
+class WeightsMissingError(WeightsError):
+    code = "weights_missing"
+
+
+class HashMismatchError(WeightsError):
+    code = "hash_mismatch"
+
+
+class DownloadError(WeightsError):
+    code = "download_failed"
+
+
+class StrictLoadingError(WeightsError):
+    code = "strict_loading"
+
+
+class DeviceError(TuttiError):
+    code = "device"
+    exit_code = 2
+    http_status = 422
+
+
+class MissingExtraError(TuttiError):
+    code = "missing_extra"
+    http_status = 501
+
+
+class TrainingError(TuttiError):
+    code = "training"
+
+
+class Cancelled(TuttiError):  # noqa: N818 - not a fault; the caller asked for it
+    code = "cancelled"
+    exit_code = 130
+    http_status = 499

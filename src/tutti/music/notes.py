@@ -1,0 +1,104 @@
+"""Notes: what transcription gives and everything later reads. Times in seconds, pitch a MIDI number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from tutti.errors import OptionError
+
+__all__ = ["Note", "Notes", "PedalEvent"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Note:
+    """One note. Order: onset, then pitch, program, offset."""
+
+    onset_s: float
+    pitch: int
+    """MIDI number 0–127; for drums the General MIDI percussion key."""
+    program: int
+    """General MIDI program 0–127, counted from 0; 0 for drums."""
+    offset_s: float
+    velocity: int
+    """1–127."""
+    is_drum: bool
+
+    def __init__(
+        self, onset_s: float, offset_s: float, pitch: int, velocity: int, program: int = 0, is_drum: bool = False
+    ) -> None:
+        if not (math.isfinite(onset_s) and math.isfinite(offset_s) and 0.0 <= onset_s < offset_s):
+            raise OptionError(f"A note needs 0 <= onset_s < offset_s, both finite; got {onset_s} and {offset_s}.")
+        if not 0 <= pitch <= 127:
+            raise OptionError(f"A note's pitch is a MIDI number 0-127; got {pitch}.")
+        if not 1 <= velocity <= 127:
+            raise OptionError(f"A note's velocity is 1-127; got {velocity}.")
+        if not 0 <= program <= 127:
+            raise OptionError(f"A note's program is 0-127; got {program}.")
+        for name, value in (
+            ("onset_s", float(onset_s)),
+            ("offset_s", float(offset_s)),
+            ("pitch", int(pitch)),
+            ("velocity", int(velocity)),
+            ("program", int(program)),
+            ("is_drum", bool(is_drum)),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def duration_s(self) -> float:
+        return self.offset_s - self.onset_s
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PedalEvent:
+    """The sustain pedal held down from `onset_s` to `offset_s` (seconds)."""
+
+    onset_s: float
+    offset_s: float
+    program: int = 0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.onset_s) and math.isfinite(self.offset_s) and 0.0 <= self.onset_s < self.offset_s):
+            raise OptionError(
+                f"A pedal event needs 0 <= onset_s < offset_s, both finite; got {self.onset_s} and {self.offset_s}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """A sorted, immutable sequence of notes with the pedal that goes with them."""
+
+    notes: tuple[Note, ...] = ()
+    pedal: tuple[PedalEvent, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "notes", tuple(sorted(self.notes)))
+        object.__setattr__(self, "pedal", tuple(sorted(self.pedal)))
+
+    @classmethod
+    def of(cls, notes: Iterable[Note], pedal: Iterable[PedalEvent] = ()) -> Notes:
+        return cls(tuple(notes), tuple(pedal))
+
+    def __iter__(self) -> Iterator[Note]:
+        return iter(self.notes)
+
+    def __len__(self) -> int:
+        return len(self.notes)
+
+    def __getitem__(self, index: int) -> Note:
+        return self.notes[index]
+
+    @property
+    def end_s(self) -> float:
+        """Latest offset in seconds; 0 when there are no notes."""
+        return max((note.offset_s for note in self.notes), default=0.0)
+
+    @property
+    def pitched(self) -> tuple[Note, ...]:
+        return tuple(note for note in self.notes if not note.is_drum)
+
+    @property
+    def drums(self) -> tuple[Note, ...]:
+        return tuple(note for note in self.notes if note.is_drum)

@@ -1,0 +1,68 @@
+"""The environment, read once.
+
+| variable | meaning | default |
+|---|---|---|
+| `TUTTI_CACHE_DIR` | where fetched weights lie | the platform's user cache folder, `tutti` |
+| `TUTTI_CARDS_DIR` | a folder of the user's own model cards | the platform's user config folder, `tutti/cards` |
+| `TUTTI_OFFLINE` | `1` refuses every fetch | `0` |
+| `TUTTI_THREADS` | CPU threads of the networks | all physical cores |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import platformdirs
+
+from tutti.errors import OptionError
+
+__all__ = ["Settings", "read_settings", "settings"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    cache_dir: Path
+    cards_dir: Path
+    offline: bool
+    threads: int | None
+    """None leaves the choice to the framework."""
+
+
+def read_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from a mapping of environment variables. Raises OptionError for a malformed value."""
+    return Settings(
+        cache_dir=Path(environment.get("TUTTI_CACHE_DIR") or platformdirs.user_cache_dir("tutti", appauthor=False)),
+        cards_dir=Path(
+            environment.get("TUTTI_CARDS_DIR") or Path(platformdirs.user_config_dir("tutti", appauthor=False)) / "cards"
+        ),
+        offline=_flag(environment, "TUTTI_OFFLINE"),
+        threads=_count(environment, "TUTTI_THREADS"),
+    )
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings. Tests that change the environment call `settings.cache_clear()`."""
+    return read_settings(os.environ)
+
+
+def _flag(environment: Mapping[str, str], name: str) -> bool:
+    value = environment.get(name, "").strip().lower()
+    if value in {"", "0", "false", "no"}:
+        return False
+    if value in {"1", "true", "yes"}:
+        return True
+    raise OptionError(f"{name}={value!r} is not a yes or no. Set it to 1 or 0.")
+
+
+def _count(environment: Mapping[str, str], name: str) -> int | None:
+    value = environment.get(name, "").strip()
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise OptionError(f"{name}={value!r} is not a number of threads. Set it to 1 or more.")
+    return int(value)
