@@ -1,1 +1,33 @@
-"""tutti."""
+"""tutti listens to music and writes it down.
+
+    import tutti
+
+    result = tutti.transcribe("song.flac")
+    result.save("song.mid")
+
+Importing the package loads no framework; the first call does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tutti.library import load_model, transcribe
+
+__all__ = ["__version__", "load_model", "transcribe"]
+
+__version__ = "0.1.0"
+
+_LAZY = {"load_model": "tutti.library", "transcribe": "tutti.library"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module 'tutti' has no attribute {name!r}")
+    return getattr(import_module(_LAZY[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

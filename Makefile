@@ -1,0 +1,38 @@
+# make run [AUDIO=path]   transcribe the example recording (or yours) into out/
+# make test               everything that must hold: lint, types, layers, tests with coverage, end to end
+# make setup              .venv with every extra, at the pinned versions
+# make bench              the benchmarks
+# make docs               write the generated documents anew
+# PYTHON=python3.12 chooses the interpreter that makes .venv (3.11 or newer).
+
+AUDIO ?= examples/guitar_solo.flac
+OUT ?= out
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.complete
+EXTRAS := http,s3,onnx,jax,service,train,dev
+
+.PHONY: run test setup bench docs
+
+run: $(STAMP)
+	$(BIN)/tutti transcribe "$(AUDIO)" -o "$(OUT)/" --format mid,json,png
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+setup: $(STAMP)
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+docs: $(STAMP)
+	$(BIN)/python scripts/write_docs.py
+
+$(STAMP): pyproject.toml constraints.txt scripts/make_venv.sh
+	PYTHON="$(PYTHON)" sh scripts/make_venv.sh $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt hatchling editables
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[$(EXTRAS)]"
+	@touch $@

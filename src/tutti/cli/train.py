@@ -1,0 +1,53 @@
+"""`tutti train`: run a recipe of this repository again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    help="Train a model by its recipe.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps the recipe's name on the command line while there is only one."""
+
+
+@app.command("transcription")
+def transcription(
+    config: Annotated[
+        Path, typer.Option("--config", exists=True, dir_okay=False, help="The recipe's settings, a TOML file.")
+    ],
+    run_dir: Annotated[
+        Path, typer.Option("--run-dir", file_okay=False, help="Where checkpoints, scores and the log go.")
+    ] = Path("runs/transcription"),
+    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Number format of the network.")] = "auto",
+    max_minutes: Annotated[
+        float | None, typer.Option(min=0, help="Stop after so many minutes and keep what was learnt.")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, file_okay=False, metavar="DIR", help="Go on from the last checkpoint of a run folder."
+        ),
+    ] = None,
+) -> None:
+    """Train the network of `tutti transcribe` from a seed.
+
+    Needs the extra: pip install "tutti[train]".
+    """
+    from tutti.capabilities.transcription.train import train
+
+    train(config, run_dir, device=device, precision=precision, max_minutes=max_minutes, resume=resume)
+    typer.echo(str(run_dir if resume is None else resume))

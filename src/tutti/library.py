@@ -1,0 +1,64 @@
+"""The verbs as functions: keyword arguments in, results out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tutti.catalog import capability
+
+if TYPE_CHECKING:
+    from tutti.audio.reading import Source
+    from tutti.capabilities.transcription.types import Transcription
+
+__all__ = ["LoadedModel", "OnProgress", "load_model", "transcribe"]
+
+OnProgress = Callable[[str, float, float], None]
+"""Called as `on_progress(stage, done, total)`."""
+
+
+def transcribe(
+    source: Source,
+    model: str = "tutti-notes",
+    *,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    **options: Any,
+) -> Transcription:
+    """The notes of a recording.
+
+    `source` is a path, bytes, an open binary file, or `(samples, sample_rate_hz)` with samples of shape (n,) or
+    (n, channels). `options` are the fields of `tutti.capabilities.transcription.types.Options`. `cancelled` is asked
+    between windows; once it says True, Cancelled is raised.
+
+    Raises OptionError, UnknownModelError, InputError, WeightsError, DeviceError (all in `tutti.errors`).
+    """
+    row = capability("transcribe")
+    checked = row.options({"model": model, **options})
+    result: Transcription = row.run(source, checked, on_progress=on_progress, cancelled=cancelled)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that stays in memory, for many calls."""
+
+    model: str
+    device: str
+    precision: str
+
+    def transcribe(self, source: Source, **options: Any) -> Transcription:
+        """As `tutti.transcribe`, with this model, device and precision."""
+        return transcribe(source, self.model, device=self.device, precision=self.precision, **options)
+
+
+def load_model(model: str = "tutti-notes", device: str = "auto", precision: str = "auto") -> LoadedModel:
+    """Load `model` now, so that the first call is as fast as the next and a missing file is told here.
+
+    Raises OptionError, UnknownModelError, WeightsError, DeviceError.
+    """
+    from tutti.capabilities.transcription.run import load
+
+    load(capability("transcribe").options({"model": model, "device": device, "precision": precision}))
+    return LoadedModel(model, device, precision)
