@@ -49,7 +49,11 @@ def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Call
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, is_many = _flag_type(field.annotation)
     default = field.get_default(call_default_factory=True)
-    option = typer.Option(help=_help(field), show_default=default is not None and not is_many)
+    option = typer.Option(
+        help=_help(field),
+        show_default=default is not None and not is_many,
+        metavar=_choices(get_args(field.annotation)[0] if is_many else field.annotation),
+    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -67,8 +71,13 @@ def _flag_type(annotation: Any) -> tuple[Any, bool]:
         inner, is_many = _flag_type(next(part for part in arguments if part is not type(None)))
         return inner | None, is_many
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        return list[_flag_type(arguments[0])[0]], True  # type: ignore[misc]
+        # typer parses no list of choices: the flag shows them, the model checks them
+        return (list[str] if get_origin(arguments[0]) is Literal else list[arguments[0]]), True  # type: ignore[valid-type]
     raise TypeError(f"No command-line flag for a field of type {annotation!r}.")
+
+
+def _choices(annotation: Any) -> str | None:
+    return f"[{'|'.join(get_args(annotation))}]" if get_origin(annotation) is Literal else None
 
 
 def _help(field: FieldInfo) -> str:

@@ -1,0 +1,107 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from tutti.cli.inputs import Input, collect, printable
+from tutti.errors import InputAccessError, InputNotFoundError
+
+
+@pytest.fixture
+def music(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A tree of empty files, and the current folder set to its parent."""
+    root = tmp_path / "music"
+    for name in ("a.wav", "B.MP3", "cover.jpg", ".hidden.wav", "live/c.flac", "live/deep/d.ogg", "notes/list.txt"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return root
+
+
+def names(*arguments: str) -> list[tuple[str, str]]:
+    items = collect(arguments)
+    assert all(item.fault is None for item in items)
+    return [(item.name, str(item.relative)) for item in items]
+
+
+@pytest.mark.usefixtures("music")
+def test_a_file_is_taken_whatever_its_suffix_and_whether_or_not_it_is_there() -> None:
+    assert names("music/cover.jpg", "gone.wav") == [("music/cover.jpg", "cover.jpg"), ("gone.wav", "gone.wav")]
+
+
+@pytest.mark.usefixtures("music")
+def test_a_folder_is_searched_to_the_bottom_for_recordings_and_keeps_its_tree() -> None:
+    assert names("music") == [
+        ("music/B.MP3", "B.MP3"),
+        ("music/a.wav", "a.wav"),
+        ("music/live/c.flac", "live/c.flac"),
+        ("music/live/deep/d.ogg", "live/deep/d.ogg"),
+    ]
+
+
+@pytest.mark.usefixtures("music")
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("music/*.wav", [("music/a.wav", "a.wav")]),
+        ("music/l*", [("music/live/c.flac", "live/c.flac"), ("music/live/deep/d.ogg", "live/deep/d.ogg")]),
+        ("music/**/*.ogg", [("music/live/deep/d.ogg", "live/deep/d.ogg")]),
+        ("*/live/?.flac", [("music/live/c.flac", "music/live/c.flac")]),
+    ],
+)
+def test_a_quoted_glob_is_expanded(pattern: str, expected: list[tuple[str, str]]) -> None:
+    assert names(pattern) == expected
+
+
+def test_an_absolute_glob_is_expanded(music: Path) -> None:
+    assert names(f"{music}/live/*.flac") == [(f"{music}/live/c.flac", "c.flac")]
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(music: Path) -> None:
+    (music / "take [1].wav").touch()
+    assert names("music/take [1].wav") == [("music/take [1].wav", "take [1].wav")]
+
+
+@pytest.mark.usefixtures("music")
+def test_what_is_named_twice_is_taken_once() -> None:
+    assert names("music/a.wav", "./music/a.wav", "music/*.wav") == [("music/a.wav", "a.wav")]
+
+
+def test_standard_input_has_no_path() -> None:
+    assert collect(["-", "-"]) == [Input("-", Path("stdin"))]
+    assert collect(["-"])[0].path is None
+
+
+@pytest.mark.usefixtures("music")
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("music/notes", "The folder 'music/notes' holds no recordings"),
+        ("nothing/*.wav", r"Nothing matches 'nothing/\*.wav'"),
+        ("music/not*", "Nothing matches"),
+    ],
+)
+def test_what_holds_nothing_is_a_fault_of_its_own(argument: str, message: str) -> None:
+    absent, present = collect([argument, "music/a.wav"])
+    assert present.fault is None
+    with pytest.raises(InputNotFoundError, match=message):
+        raise absent.fault or AssertionError("no fault")
+
+
+def test_a_folder_that_may_not_be_read_is_said_to_be_so(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    (item,) = collect([str(music)])
+    assert isinstance(item.fault, InputAccessError)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain — ünïcode 歌.wav", "plain — ünïcode 歌.wav"),
+        ("two\nlines\x1b[31m", "two\\nlines\\x1b[31m"),
+        (os.fsdecode(b"latin-\xe9.wav"), "latin-\\udce9.wav"),
+    ],
+)
+def test_printable_fits_one_line_of_any_terminal(text: str, expected: str) -> None:
+    assert printable(text) == expected

@@ -1,0 +1,59 @@
+import json
+import os
+
+import pytest
+
+from tutti.cli.report import JsonReport, Outcome, TextReport
+
+DONE = Outcome("song.wav", "done", ("song.mid", "song.json"), seconds=1.26, facts={"notes": 7, "duration_s": 3.5})
+SKIPPED = Outcome("song.wav", "skipped", ("song.mid",))
+FAILED = Outcome("two\nlines.wav", "failed", (), "not_audio", "It holds no audio.", 0.5, ("odd",))
+
+
+def test_text_says_where_the_outputs_are(capsys: pytest.CaptureFixture[str]) -> None:
+    TextReport(quiet=False).tell(DONE)
+    TextReport(quiet=False).tell(SKIPPED)
+    out, err = capsys.readouterr()
+    assert out == "song.wav → song.mid, song.json (7 notes, 1.3 s)\nsong.wav → song.mid (already there)\n"
+    assert err == ""
+
+
+def test_quiet_text_says_nothing_of_successes_and_all_of_failures(capsys: pytest.CaptureFixture[str]) -> None:
+    TextReport(quiet=True).tell(DONE)
+    TextReport(quiet=True).tell(FAILED)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "two\\nlines.wav: warning: odd\ntwo\\nlines.wav: It holds no audio.\n"
+
+
+def test_json_is_one_line_per_input_with_everything_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    JsonReport().tell(DONE)
+    JsonReport().tell(FAILED)
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {
+            "input": "song.wav",
+            "status": "done",
+            "outputs": ["song.mid", "song.json"],
+            "error": None,
+            "seconds": 1.26,
+            "notes": 7,
+            "duration_s": 3.5,
+            "warnings": [],
+        },
+        {
+            "input": "two\nlines.wav",
+            "status": "failed",
+            "outputs": [],
+            "error": {"code": "not_audio", "message": "It holds no audio."},
+            "seconds": 0.5,
+            "warnings": ["odd"],
+        },
+    ]
+    assert err == "two\\nlines.wav: It holds no audio.\n"
+
+
+def test_json_brings_back_a_name_that_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b"\xe9.wav")
+    JsonReport().tell(Outcome(name, "skipped"))
+    assert json.loads(capsys.readouterr().out)["input"] == name
