@@ -1,0 +1,167 @@
+"""Decoding by FFmpeg (PyAV): M4A/AAC, the sound of videos, what libsndfile refuses. Only in the decoder process.
+
+FFmpeg sees one open file and one demuxer chosen by content; it may open nothing else, neither a file nor an address.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Final, NoReturn
+
+import av
+import av.logging
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.stream import Discard
+
+from tutti.audio.limits import AudioLimits
+from tutti.audio.resampling import FloatArray
+from tutti.audio.sniffing import ACCEPTED, Container
+from tutti.errors import AudioEmptyError, AudioFormatError
+
+__all__ = ["FFmpegFile"]
+
+_BLOCK_VALUES: Final = 1 << 17
+_BUFFER_BYTES: Final = 1 << 17
+_MAX_DAMAGED_PACKETS: Final = 10_000
+_CODECS: Final = (
+    "aac", "ac3", "adpcm_", "alac", "eac3", "flac", "mp1", "mp2", "mp3", "opus", "pcm_", "vorbis", "wmav",
+)  # fmt: skip
+_SCALES: Final = {"u8": 1 / (1 << 7), "s16": 1 / (1 << 15), "s32": 1 / (1 << 31), "flt": 1.0, "dbl": 1.0}
+"""Sample formats, without the `p` of the planar ones, and what makes them ±1."""
+
+
+class FFmpegFile:
+    """An open recording: its first sound stream. Native rate in Hz, channels, and the frames the header declares."""
+
+    def __init__(self, fd: int, container: Container, limits: AudioLimits) -> None:
+        """Raises AudioFormatError when FFmpeg refuses the file, AudioEmptyError, AudioLimitError."""
+        self.warnings: list[str] = []
+        self._name = container.name
+        self._damaged_packets = 0
+        self._container = self._open(fd, container.demuxer)
+        try:
+            self._stream = self._sound()
+            self._frames = self._decoded()
+            self._first = next(self._frames, None)
+            self.sample_rate_hz, self.channels = self._shape()
+            limits.check_shape(self.sample_rate_hz, self.channels)
+            self.declared_frames, self.declares_exactly = self._declared(container)
+            limits.check_duration((self.declared_frames or 0) / self.sample_rate_hz)
+        except BaseException:
+            self._container.close()
+            raise
+
+    def blocks(self) -> Iterator[FloatArray]:
+        """Yields (n, channels). Raises AudioFormatError when the rate or the channels change on the way."""
+        pending: list[FloatArray] = []  # each (channels, n)
+        frame = self._first
+        while frame is not None:
+            if _shape_of(frame) != (self.sample_rate_hz, self.channels):
+                raise AudioFormatError("changes its sample rate or its channels midway. Export it again.")
+            pending.append(_planes(frame))
+            if sum(plane.size for plane in pending) >= _BLOCK_VALUES:
+                yield np.concatenate(pending, axis=1).T
+                pending = []
+            frame = next(self._frames, None)
+        if pending:
+            yield np.concatenate(pending, axis=1).T
+        if self._damaged_packets:
+            self.warnings.append(f"{self._damaged_packets} damaged packets were skipped; later times may be early.")
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _open(self, fd: int, demuxer: str) -> InputContainer:
+        os.lseek(fd, 0, os.SEEK_SET)
+        raw = open(fd, "rb", buffering=0, closefd=False)  # noqa: SIM115 - lives as long as the container
+        try:
+            return av.open(
+                raw,
+                "r",
+                format=demuxer,
+                options={"protocol_whitelist": "none"},
+                io_open=_refuse_to_open,
+                metadata_errors="replace",
+                buffer_size=_BUFFER_BYTES,
+            )
+        except av.FFmpegError as error:
+            raise AudioFormatError(f"cannot be decoded as {self._name} ({_words(error)}). Export it again.") from error
+
+    def _sound(self) -> AudioStream:
+        if not self._container.streams.audio:
+            raise AudioFormatError(f"is {self._name} without sound. {ACCEPTED}")
+        sound = self._container.streams.audio[0]
+        codec = sound.codec_context.name
+        if not codec.startswith(_CODECS):
+            raise AudioFormatError(f"holds sound coded as {codec}, which tutti does not decode. {ACCEPTED}")
+        sound.codec_context.thread_count = 1
+        for other in self._container.streams:
+            if other.index != sound.index:
+                other.discard = Discard.all
+        return sound
+
+    def _decoded(self) -> Iterator[AudioFrame]:
+        """Frames with samples. A packet that does not decode is skipped and counted."""
+        packets = self._container.demux(self._stream)
+        while self._damaged_packets < _MAX_DAMAGED_PACKETS:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                frames = [frame for frame in packet.decode() if isinstance(frame, AudioFrame)]
+            except av.EOFError:
+                return
+            except av.FFmpegError:
+                self._damaged_packets += 1
+                continue
+            yield from (frame for frame in frames if frame.samples)
+        raise AudioFormatError(f"is {self._name} with too many damaged packets. Export it again.")
+
+    def _shape(self) -> tuple[int, int]:
+        """Rate and channels of the first frame: headers are wrong about them for some AAC."""
+        if self._first is not None:
+            return _shape_of(self._first)
+        if self._damaged_packets:
+            raise AudioFormatError(f"is {self._name} damaged from where its sound begins. Export it again.")
+        raise AudioEmptyError("holds no samples. Record or export it again.")
+
+    def _declared(self, container: Container) -> tuple[int | None, bool]:
+        """Frames by the header, and whether they speak of the sound alone rather than of a longer picture."""
+        if container.estimates_duration:
+            return None, False
+        if self._stream.duration is not None and self._stream.time_base is not None:
+            return max(0, round(self._stream.duration * self._stream.time_base * self.sample_rate_hz)), True
+        if self._container.duration is None:
+            return None, False
+        frames = self._container.duration * self.sample_rate_hz // av.time_base
+        return max(0, frames), len(self._container.streams) == 1
+
+
+def _refuse_to_open(url: str, _flags: int, _options: dict[str, str]) -> NoReturn:
+    raise PermissionError(f"a recording may not open {url!r}")
+
+
+def _shape_of(frame: AudioFrame) -> tuple[int, int]:
+    return int(frame.sample_rate), int(frame.layout.nb_channels)
+
+
+def _planes(frame: AudioFrame) -> FloatArray:
+    """(channels, n) float32, full scale 1."""
+    kind = frame.format.name
+    scale = _SCALES.get(kind.removesuffix("p"))
+    if scale is None:
+        raise AudioFormatError(f"holds samples of format {kind}, which tutti does not decode. {ACCEPTED}")
+    raw = frame.to_ndarray()
+    planes = raw if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels).T
+    values = planes.astype(np.float32, copy=False)
+    if kind.startswith("u8"):
+        values = values - np.float32(128)
+    return values if scale == 1 else values * np.float32(scale)
+
+
+def _words(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).strip(" .")
