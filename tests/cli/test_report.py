@@ -53,6 +53,11 @@ def test_json_is_one_line_per_input_with_everything_in_it(capsys: pytest.Capture
     assert err == "two\\nlines.wav: It holds no audio.\n"
 
 
+def test_a_name_that_the_message_begins_with_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    TextReport(quiet=True).tell(Outcome("deep/a.wav", "failed", (), "not_audio", "a.wav: holds no sound."))
+    assert capsys.readouterr().err == "deep/a.wav: holds no sound.\n"
+
+
 def test_json_brings_back_a_name_that_is_not_utf8(capsys: pytest.CaptureFixture[str]) -> None:
     name = os.fsdecode(b"\xe9.wav")
     JsonReport().tell(Outcome(name, "skipped"))

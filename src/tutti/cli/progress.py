@@ -9,7 +9,7 @@ from contextlib import contextmanager
 __all__ = ["OnProgress", "bar", "progress_wanted", "silence"]
 
 OnProgress = Callable[[str, float, float], None]
-"""Called with the name of the stage, how much of it is done, and how much there is."""
+"""Called with the name of the stage, how much of it is done, and how much there is (0 while that is unknown)."""
 
 
 def progress_wanted(*, quiet: bool) -> bool:
@@ -35,6 +35,6 @@ def bar(title: str) -> Iterator[OnProgress]:
         task = progress.add_task(escape(title), total=None)
 
         def on_progress(stage: str, done: float, total: float) -> None:
-            progress.update(task, description=escape(f"{title}: {stage}"), completed=done, total=total)
+            progress.update(task, description=escape(f"{title}: {stage}"), completed=done, total=total or None)
 
         yield on_progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from tutti.cli.inputs import printable
@@ -43,7 +44,7 @@ class TextReport:
         for warning in outcome.warnings:
             print(f"{name}: warning: {printable(warning)}", file=sys.stderr)
         if outcome.status == "failed":
-            print(f"{name}: {printable(outcome.error_message or '')}", file=sys.stderr)
+            print(_complaint(outcome), file=sys.stderr)
         elif not self.quiet:
             print(f"{name} → {', '.join(map(printable, outcome.outputs))} ({self._remark(outcome)})", flush=True)
 
@@ -71,4 +72,11 @@ class JsonReport:
         }
         print(json.dumps(line), flush=True)  # pure ASCII: file names that are not UTF-8 survive
         if failed:
-            print(f"{printable(outcome.input)}: {printable(outcome.error_message or '')}", file=sys.stderr)
+            print(_complaint(outcome), file=sys.stderr)
+
+
+def _complaint(outcome: Outcome) -> str:
+    message = printable(outcome.error_message or "")
+    # the reader names the file, without its folder, in front of what it found
+    own_name = printable(Path(outcome.input).name)
+    return f"{printable(outcome.input)}: {message.removeprefix(f'{own_name}: ')}"

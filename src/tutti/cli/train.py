@@ -29,25 +29,32 @@ def transcription(
         Path, typer.Option("--config", exists=True, dir_okay=False, help="The recipe's settings, a TOML file.")
     ],
     run_dir: Annotated[
-        Path, typer.Option("--run-dir", file_okay=False, help="Where checkpoints, scores and the log go.")
+        Path, typer.Option("--run-dir", file_okay=False, help="Where checkpoint, losses and weights go.")
     ] = Path("runs/transcription"),
     device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="Number format of the network.")] = "auto",
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Number format of the network.")] = "fp32",
     max_minutes: Annotated[
         float | None, typer.Option(min=0, help="Stop after so many minutes and keep what was learnt.")
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
-            exists=True, file_okay=False, metavar="DIR", help="Go on from the last checkpoint of a run folder."
+            exists=True, file_okay=False, metavar="DIR", help="Go on in this run folder, instead of --run-dir."
         ),
     ] = None,
 ) -> None:
-    """Train the network of `tutti transcribe` from a seed.
+    """Train the network of `tutti transcribe` from a seed and print where its weights are.
 
-    Needs the extra: pip install "tutti[train]".
+    Needs the extra `train`.
     """
     from tutti.capabilities.transcription.train import train
 
-    train(config, run_dir, device=device, precision=precision, max_minutes=max_minutes, resume=resume)
-    typer.echo(str(run_dir if resume is None else resume))
+    weights = train(
+        config,
+        resume or run_dir,
+        device=device,
+        precision=precision,
+        max_minutes=max_minutes,
+        resume=resume and resume / "checkpoint.ckpt",
+    )
+    typer.echo(str(weights))

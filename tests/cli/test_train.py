@@ -1,0 +1,49 @@
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tutti.cli.train import app
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, Path, dict[str, Any]]]:
+    made: list[tuple[Path, Path, dict[str, Any]]] = []
+
+    def train(config_path: Path, run_dir: Path, **how: Any) -> Path:
+        made.append((config_path, run_dir, how))
+        return run_dir / "small.safetensors"
+
+    module = ModuleType("tutti.capabilities.transcription.train")
+    module.train = train  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return made
+
+
+def test_the_recipe_gets_what_was_asked(calls: list[Any], tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.touch()
+    flags = ["--run-dir", str(tmp_path / "run"), "--device", "cpu", "--precision", "bf16", "--max-minutes", "2"]
+    result = CliRunner().invoke(app, ["transcription", "--config", str(config), *flags])
+    assert result.exit_code == 0
+    how = {"device": "cpu", "precision": "bf16", "max_minutes": 2.0, "resume": None}
+    assert calls == [(config, tmp_path / "run", how)]
+    assert result.stdout == f"{tmp_path / 'run' / 'small.safetensors'}\n"
+
+
+def test_a_run_goes_on_in_its_own_folder(calls: list[Any], tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.touch()
+    result = CliRunner().invoke(app, ["transcription", "--config", str(config), "--resume", str(tmp_path)])
+    assert result.exit_code == 0
+    assert calls[0][1] == tmp_path
+    assert calls[0][2]["resume"] == tmp_path / "checkpoint.ckpt"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--config", "gone.toml"], ["--config", ".", "--max-minutes", "-1"]])
+def test_a_recipe_needs_a_config_that_is_there(calls: list[Any], arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, ["transcription", *arguments]).exit_code == 2
+    assert calls == []
