@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tutti.catalog import capability
 
 if TYPE_CHECKING:
     from tutti.audio.reading import Source
-    from tutti.capabilities.transcription.types import Transcription
+    from tutti.capabilities.transcription.types import Options, Transcription
 
 __all__ = ["LoadedModel", "OnProgress", "load_model", "transcribe"]
 
@@ -60,5 +60,6 @@ def load_model(model: str = "tutti-notes", device: str = "auto", precision: str 
     """
     from tutti.capabilities.transcription.run import load
 
-    load(capability("transcribe").options({"model": model, "device": device, "precision": precision}))
+    options = capability("transcribe").options({"model": model, "device": device, "precision": precision})
+    load(cast("Options", options))
     return LoadedModel(model, device, precision)

@@ -29,7 +29,7 @@ def transcribe(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            metavar="IN...", help="Recordings: files, folders (searched to the bottom), globs, or - for standard input."
+            metavar="IN", help="Recordings: files, folders (searched to the bottom), globs, or - for standard input."
         ),
     ],
     *,
