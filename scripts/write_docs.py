@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from tutti.cli.main import COMMANDS, app
-from tutti.weights.cards import Card, load_cards
+from tutti.weights.cards import BUNDLED, BUNDLED_CARDS, Card, find_card
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTICE = "<!-- Written by scripts/write_docs.py; `make docs` writes it anew. -->"
@@ -28,13 +29,40 @@ def command_line() -> str:
 
 
 def models() -> str:
-    cards = sorted(load_cards(), key=lambda card: (card.capability, card.name))
-    rows = "".join(
-        f"| `{card.name}` | {card.capability} | {card.licence} | {card.size_bytes / 1e6:.1f} MB | {_scores(card)} |\n"
-        for card in cards
-    )
-    table = f"| name | capability | licence | size | score |\n|---|---|---|---|---|\n{rows}"
-    return "\n".join([f"# Models\n\n{NOTICE}\n", table, *map(_section, cards)])
+    names = sorted(tomllib.loads(path.read_text())["name"] for path in BUNDLED_CARDS.glob("*.toml"))
+    cards = [find_card(name) for name in names]
+    return "\n".join([f"# Models\n\n{NOTICE}\n", _table(cards), *map(_section, cards)])
+
+
+def _table(cards: list[Card]) -> str:
+    rows = [
+        "| name | for | licence | parameters | size | lies in the package |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| `{card.name}` | {card.capability} | {card.licence} | {card.parameters:,} "
+            f"| {card.size_bytes / 1e6:.1f} MB | {'yes' if BUNDLED in card.locations else 'no'} |"
+            for card in cards
+        ),
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _section(card: Card) -> str:
+    parts = [f"## {card.name}\n\n{card.description}\n"]
+    if card.scores:
+        rows = (f"| {score.data} | {score.metric} | {score.value:.3f} | {score.note} |" for score in card.scores)
+        parts.append("\n".join(["| measured on | metric | value | note |", "|---|---|---|---|", *rows]) + "\n")
+    facts = [f"Source: {card.source}{f', commit {card.commit}' if card.commit else ''}"]
+    if training := card.training:
+        facts += [
+            f"Trained on: {training.data}",
+            f"Training: {training.steps:,} steps, {training.hours_heard:g} hours of audio heard, "
+            f"{training.wall_hours:g} hours of wall time, seed {training.seed}, recipe `{training.recipe}`",
+        ]
+    facts += [f"Attribution: {text}" for text in card.attribution]
+    facts += [f"Weakness: {text}" for text in card.weaknesses]
+    parts.append("\n".join(f"- {fact.rstrip('.')}." for fact in facts) + "\n")
+    return "\n".join(parts)
 
 
 def _command_paths() -> Iterator[tuple[str, ...]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import shutil
 import struct
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+import tutti as tutti_package
 from tutti.cli.inputs import AUDIO_SUFFIXES
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -200,20 +202,40 @@ def test_a_full_disk_is_said_to_be_full_and_nothing_half_written_is_left(recordi
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_damaged_and_half_downloaded_weights_are_refused(tutti: Run, recording: Path, tmp_path: Path) -> None:
-    cards = tmp_path / "cards"
-    cards.mkdir()
-    assert "bundled" in tutti("models", "path", "tutti-notes").stdout
+@pytest.fixture
+def far_model(tutti: Run, tmp_path: Path) -> tuple[Path, bytes, dict[str, str]]:
+    """A card `far` that is not in the package: where its file belongs, what it should hold, and the environment."""
     whole = Path(tutti("models", "path", "tutti-notes").stdout.strip())
-    half = tmp_path / "half.safetensors"
-    half.write_bytes(whole.read_bytes()[:1000])
-    package = Path(sys.modules["tutti"].__file__ or "").parent
-    card = (package / "weights" / "cards" / "tutti-notes.toml").read_text()
-    (cards / "half.toml").write_text(
-        card.replace('name = "tutti-notes"', 'name = "half"').replace("tutti-notes.safetensors", half.as_uri())
-    )
-    answer = tutti("transcribe", recording, "-o", "x.mid", "--model", "half", TUTTI_CARDS_DIR=str(cards))
+    package = Path(tutti_package.__file__ or "").parent
+    card = (package / "weights/cards/tutti-notes.toml").read_text()
+    card = re.sub(r"^name = .*$", 'name = "far"', card, count=1, flags=re.MULTILINE)
+    card = re.sub(r"^locations = .*$", 'locations = ["file:///nowhere/far"]', card, count=1, flags=re.MULTILINE)
+    (tmp_path / "cards").mkdir()
+    (tmp_path / "cards/far.toml").write_text(card)
+    environment = {"TUTTI_CARDS_DIR": str(tmp_path / "cards"), "TUTTI_CACHE_DIR": str(tmp_path / "cache")}
+    place = Path(tutti("models", "path", "far", **environment).stdout.strip())
+    place.parent.mkdir(parents=True)
+    return place, whole.read_bytes(), environment
+
+
+def test_a_half_downloaded_model_is_not_used(
+    tutti: Run, recording: Path, tmp_path: Path, far_model: tuple[Path, bytes, dict[str, str]]
+) -> None:
+    place, whole, environment = far_model
+    place.with_name(place.name + ".part").write_bytes(whole[:1000])
+    answer = tutti("transcribe", recording, "-o", "x.mid", "--model", "far", **environment)
     assert answer.returncode == 1
-    assert "half" in answer.stderr
-    assert "Traceback" not in answer.stderr
+    assert answer.stderr == f"tutti: The weights of far are not at {place}. Fetch it: tutti models pull far.\n"
+    assert not (tmp_path / "x.mid").exists()
+
+
+def test_a_model_with_a_wrong_hash_is_not_used(
+    tutti: Run, recording: Path, tmp_path: Path, far_model: tuple[Path, bytes, dict[str, str]]
+) -> None:
+    place, whole, environment = far_model
+    place.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    answer = tutti("transcribe", recording, "-o", "x.mid", "--model", "far", **environment)
+    assert answer.returncode == 1
+    advice = "Delete it, then: tutti models pull far."
+    assert answer.stderr == f"tutti: {place} is not the file that the card of far names. {advice}\n"
     assert not (tmp_path / "x.mid").exists()

@@ -69,13 +69,13 @@ def _devices() -> Iterator[tuple[str, str]]:
 
 
 def _weights() -> Iterator[tuple[str, str, bool]]:
-    from tutti.weights.cards import load_cards
+    from tutti.weights.cards import BUNDLED, load_cards
     from tutti.weights.store import verify
 
-    for card in load_cards():
+    for card in load_cards().values():
         try:
             verify(card)
         except TuttiError as error:
-            yield card.name, str(error), True
+            yield card.name, str(error), BUNDLED in card.locations
         else:
             yield card.name, "ready", False
