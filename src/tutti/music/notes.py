@@ -95,6 +95,26 @@ class Notes:
         """Latest offset in seconds; 0 when there are no notes."""
         return max((note.offset_s for note in self.notes), default=0.0)
 
+    def sustained(self) -> Notes:
+        """The same notes ringing on while the pedal is down, each at most to the next onset of its own pitch.
+
+        This is the offset that piano transcription is scored against (Hawthorne et al., ICLR 2019).
+        """
+        by_program: dict[int, list[PedalEvent]] = {}
+        for event in self.pedal:
+            by_program.setdefault(event.program, []).append(event)
+        next_onset: dict[tuple[int, int, bool], float] = {}
+        ringing = []
+        for note in reversed(self.notes):
+            key = (note.pitch, note.program, note.is_drum)
+            offset_s = note.offset_s
+            if not note.is_drum:
+                held = (e.offset_s for e in by_program.get(note.program, ()) if e.onset_s <= offset_s < e.offset_s)
+                offset_s = min(max(held, default=offset_s), max(next_onset.get(key, math.inf), offset_s))
+            ringing.append(Note(note.onset_s, offset_s, note.pitch, note.velocity, note.program, note.is_drum))
+            next_onset[key] = note.onset_s
+        return Notes(tuple(ringing), self.pedal)
+
     @property
     def pitched(self) -> tuple[Note, ...]:
         return tuple(note for note in self.notes if not note.is_drum)

@@ -64,9 +64,7 @@ class Options(BaseModel):
             lt=1,
         ),
     ] = None
-    min_note_s: Annotated[
-        float, Field(description="Shorter pitched notes are dropped (seconds).", ge=0, le=10)
-    ] = 0.03
+    min_note_s: Annotated[float, Field(description="Shorter pitched notes are dropped (seconds).", ge=0, le=10)] = 0.03
     instruments: Annotated[
         tuple[Family, ...],
         Field(description="Keep notes of these instrument families only; none means all. May be repeated."),

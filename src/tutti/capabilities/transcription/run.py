@@ -1,0 +1,207 @@
+"""A recording to notes: read → log-frequency frames → network → decode, window by window.
+
+Windows lie on a fixed grid from the first sample on and carry as much of their neighbours as the network can reach, so
+what a window answers depends neither on how the audio arrived nor on how much of it there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tutti import __version__
+from tutti.audio.log_frequency import NOTES_FRONT_END
+from tutti.audio.reading import Source, open_stream
+from tutti.capabilities.transcription.decode import Block, Decoder, Thresholds, settle_families
+from tutti.capabilities.transcription.models.tutti_notes import (
+    LOWEST_PITCH,
+    STEP,
+    NotesNet,
+    NotesNetConfig,
+    fold_batch_norms,
+)
+from tutti.capabilities.transcription.types import Options, Provenance, Transcription
+from tutti.errors import Cancelled
+from tutti.music.notes import Notes
+from tutti.weights.cards import Card, find_card
+from tutti.weights.devices import choose_device, choose_precision
+from tutti.weights.loaded import LOADED
+from tutti.weights.opening import load_strict, read_safetensors
+from tutti.weights.store import locate
+
+__all__ = ["WINDOW_FRAMES", "Model", "build", "load", "predict_blocks", "run"]
+
+WINDOW_FRAMES = 1024
+"""Frames a window answers for: 16.4 s. Larger ones save little, smaller ones repeat more at their edges."""
+
+OnProgress = Callable[[str, float, float], None]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to run and where it runs."""
+
+    network: NotesNet
+    device: torch.device
+    precision: str
+
+    @property
+    def reach_frames(self) -> int:
+        return self.network.config.reach_frames
+
+    @torch.inference_mode()
+    def __call__(self, samples: NDArray[np.float32]) -> Block:
+        """Answers for the WINDOW_FRAMES frames in the middle of one window's `samples`."""
+        frames = NOTES_FRONT_END(torch.from_numpy(samples)[None].to(self.device))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            predicted = self.network(frames.contiguous(memory_format=torch.channels_last))
+        middle = slice(self.reach_frames, self.reach_frames + WINDOW_FRAMES)
+        steps = slice(self.reach_frames // STEP, (self.reach_frames + WINDOW_FRAMES) // STEP)
+        return Block(
+            onset=_array(predicted.onset[0, middle].sigmoid()),
+            frame=_array(predicted.frame[0, middle].sigmoid()),
+            offset=_array(predicted.offset[0, middle].sigmoid()),
+            velocity=_array(predicted.velocity[0, steps].repeat_interleave(STEP, dim=0)),
+            family=_array(
+                predicted.family[0, :, steps].log_softmax(dim=0).permute(1, 2, 0).repeat_interleave(STEP, dim=0)
+            ),
+            drum_onset=_array(predicted.drum_onset[0, middle].sigmoid()),
+            drum_velocity=_array(predicted.drum_velocity[0, middle]),
+        )
+
+
+def _array(values: Tensor) -> NDArray[np.float32]:
+    return values.float().cpu().numpy()
+
+
+def run(
+    source: Source,
+    options: Options,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Transcription:
+    """The notes of `source`.
+
+    `on_progress("transcribe", done_s, total_s)` follows along (`total_s` is 0 while the length is unknown). Raises
+    InputError, WeightsError, DeviceError, or Cancelled once `cancelled()` says True.
+    """
+    card, model = load(options)
+    thresholds = _thresholds(card, options)
+    decoder = Decoder(thresholds, NOTES_FRONT_END.frame_s, LOWEST_PITCH)
+    frames = 0
+    with open_stream(source, sample_rate_hz=NOTES_FRONT_END.sample_rate_hz) as stream:
+        heard = _Counted(stream)
+        for block in predict_blocks(model, heard):
+            if cancelled is not None and cancelled():
+                raise Cancelled("Stopped on request; nothing was written.")
+            decoder.push(block)
+            frames += len(block)
+            if on_progress is not None:
+                on_progress("transcribe", min(frames * NOTES_FRONT_END.frame_s, heard.seconds), stream.duration_s or 0)
+        warnings, name = tuple(stream.warnings), stream.name
+    decoder.finish()
+    return Transcription(
+        notes=_notes(decoder, options),
+        duration_s=heard.seconds,
+        provenance=_provenance(card, model, name, options, thresholds),
+        warnings=warnings,
+    )
+
+
+def load(options: Options) -> tuple[Card, Model]:
+    """The model of `options`, from memory when it was used before. Raises WeightsError, DeviceError."""
+    card = find_card(options.model)
+    device = choose_device(options.device)
+    precision = choose_precision(options.precision, device)
+    return card, LOADED.get(card, device, precision, lambda: build(locate(card), card, device, precision))
+
+
+def build(path: Path, card: Card, device: torch.device, precision: str) -> Model:
+    """The network of `card` with the weights at `path`, batch norms folded. Raises StrictLoadingError."""
+    tensors, _ = read_safetensors(path)
+    network = NotesNet(NotesNetConfig(**card.config["network"]))
+    load_strict(network, tensors, card.name)
+    fold_batch_norms(network)
+    return Model(network.to(device, memory_format=torch.channels_last), device, precision)  # type: ignore[call-overload]
+
+
+def predict_blocks(model: Model, audio: Iterable[NDArray[np.float32]]) -> Iterator[Block]:
+    """Answers for consecutive frames of `audio`, mono blocks of any size at the front end's rate."""
+    for samples, frames in _windows(audio, model.reach_frames):
+        block = model(samples)
+        yield block if frames == WINDOW_FRAMES else Block(*(getattr(block, name)[:frames] for name in _BLOCK_FIELDS))
+
+
+_BLOCK_FIELDS = tuple(Block.__dataclass_fields__)
+
+
+def _windows(audio: Iterable[NDArray[np.float32]], reach_frames: int) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """(one window's samples with their surroundings, how many of its frames lie in the recording)."""
+    hop = NOTES_FRONT_END.hop
+    before = reach_frames * hop + NOTES_FRONT_END.reach
+    # the last frame of the surroundings is centred one hop before their end
+    needed = before + WINDOW_FRAMES * hop + before - hop
+    pending = np.zeros(before, np.float32)
+    heard = given = 0
+    for block in audio:
+        pending = np.concatenate([pending, block])
+        heard += len(block)
+        while len(pending) >= needed:
+            yield pending[:needed], WINDOW_FRAMES
+            pending = pending[WINDOW_FRAMES * hop :]
+            given += WINDOW_FRAMES
+    frames = heard // hop + 1
+    while given < frames:
+        yield np.pad(pending[:needed], (0, max(0, needed - len(pending)))), min(WINDOW_FRAMES, frames - given)
+        pending = pending[WINDOW_FRAMES * hop :]
+        given += WINDOW_FRAMES
+
+
+class _Counted:
+    """Passes blocks through and knows how much audio went by."""
+
+    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
+        self.blocks, self.samples = blocks, 0
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        for block in self.blocks:
+            self.samples += len(block)
+            yield block
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / NOTES_FRONT_END.sample_rate_hz
+
+
+def _thresholds(card: Card, options: Options) -> Thresholds:
+    thresholds = Thresholds(**card.config["thresholds"])
+    if options.onset_threshold is not None:
+        thresholds = replace(thresholds, onset=options.onset_threshold, drum=options.onset_threshold)
+    return thresholds
+
+
+def _notes(decoder: Decoder, options: Options) -> Notes:
+    long_enough = [note for note in decoder.pitched if note.offset_s - note.onset_s >= options.min_note_s]
+    pitched = settle_families(long_enough, tuple(family for family in options.instruments if family != "drums"))
+    if options.instruments == ("drums",):
+        pitched = []
+    drums = decoder.drums if not options.instruments or "drums" in options.instruments else []
+    return Notes.of([*pitched, *drums])
+
+
+def _provenance(card: Card, model: Model, source: str, options: Options, thresholds: Thresholds) -> Provenance:
+    return Provenance(
+        tutti_version=__version__,
+        model=card.name,
+        weights_sha256=card.sha256,
+        device=str(model.device),
+        precision=model.precision,
+        source=source,
+        options={**options.model_dump(mode="json"), "thresholds": asdict(thresholds)},
+    )

@@ -1,0 +1,195 @@
+"""The recipe of `tutti-notes`: a note bank, a corpus of mixed pieces as features, and a network that learns from both.
+
+`tutti train transcription --config FILE` builds whatever is missing, then trains. Every draw follows from the seed.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from tutti.audio.log_frequency import NOTES_FRONT_END
+from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig, Predictions
+from tutti.capabilities.transcription.targets import losses, targets_of
+from tutti.datasets.feature_shards import STEPS_PER_UNIT, FeatureShards, write_shard
+from tutti.datasets.mixtures import Mixer
+from tutti.datasets.note_bank import build_bank
+from tutti.datasets.plucked import build_plucked
+from tutti.errors import TrainingError
+from tutti.training.loop import Schedule, fit
+
+__all__ = ["Recipe", "read_recipe", "train"]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Material(_Table):
+    """Where sounds and scores come from; relative paths count from the recipe file."""
+
+    percepiano: Path
+    groove_midi: Path
+    bank: Path
+    salamander: Path | None = None
+    plucked_guitars: int = Field(10, ge=0)
+    corpus: Path
+    shards: int = Field(200, ge=1)
+    pieces_per_shard: int = Field(24, ge=1)
+    piece_s: float = Field(15.984, gt=5)
+    processes: int = Field(2, ge=1)
+
+
+class Learning(_Table):
+    steps: int = Field(ge=1)
+    batch: int = Field(8, ge=1)
+    crop_frames: int = Field(256, ge=64, multiple_of=2)
+    learning_rate: float = Field(2e-3, gt=0)
+    warmup_steps: int = Field(100, ge=1)
+    transpose: int = Field(4, ge=0, le=12)
+
+
+class Recipe(_Table):
+    seed: int
+    material: Material
+    network: dict[str, int] = {}
+    learning: Learning
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The recipe in a TOML file. Raises TrainingError when it is missing or malformed."""
+    try:
+        return Recipe.model_validate(tomllib.loads(path.read_text()))
+    except FileNotFoundError as missing:
+        raise TrainingError(f"No recipe at {path}. The shipped ones are in the folder recipes/.") from missing
+    except (tomllib.TOMLDecodeError, ValidationError) as malformed:
+        raise TrainingError(f"{path} is not a recipe: {malformed}") from malformed
+
+
+def train(
+    config_path: Path,
+    run_dir: Path,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    max_minutes: float | None = None,
+    resume: Path | None = None,
+) -> Path:
+    """Train by the recipe at `config_path`; returns the averaged weights, `run_dir/tutti-notes.safetensors`.
+
+    Stops after `max_minutes` if given; `resume` is the `run_dir/checkpoint.ckpt` of a run that stopped. Losses go to
+    `run_dir/losses.jsonl`. Raises TrainingError when material is missing.
+    """
+    recipe = read_recipe(config_path)
+    _build_material(recipe, config_path.parent)
+    run_dir.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    network = NotesNet(NotesNetConfig(**recipe.network)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = _Batches(recipe, FeatureShards(config_path.parent / recipe.material.corpus))
+    learning = recipe.learning
+    schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
+    began = time.monotonic()
+    weights = run_dir / "tutti-notes.safetensors"
+    with (run_dir / "losses.jsonl").open("a") as log:
+        for step in fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume):
+            log.write(json.dumps({"step": step.number, **step.losses}) + "\n")
+            minutes = (time.monotonic() - began) / 60
+            out_of_time = max_minutes is not None and minutes >= max_minutes
+            if step.number % 100 == 0 or step.number == learning.steps or out_of_time:
+                log.flush()
+                step.save(run_dir / "checkpoint.ckpt")
+                _save_weights(step.averaged, network.config, step.number, weights)
+                print(f"step {step.number} of {learning.steps}, {minutes:.1f} min, {step.losses}", flush=True)
+            if out_of_time:
+                break
+    return weights
+
+
+def _save_weights(averaged: nn.Module, config: NotesNetConfig, steps: int, path: Path) -> None:
+    tensors = {name: tensor.contiguous() for name, tensor in averaged.state_dict().items()}
+    metadata = {"config": json.dumps(asdict(config)), "steps": str(steps)}
+    save_file(tensors, path.with_suffix(".part"), metadata)
+    path.with_suffix(".part").replace(path)
+
+
+def _losses_of(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    predicted: Predictions = network(batch["frames"].contiguous(memory_format=torch.channels_last))
+    return losses(predicted, batch)
+
+
+class _Batches:
+    """`batches(step)`: crops of the corpus, transposed, mistuned, brightened and levelled at random."""
+
+    def __init__(self, recipe: Recipe, shards: FeatureShards) -> None:
+        self.recipe, self.shards = recipe, shards
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        if step % 50 == 0:
+            self.shards.refresh()
+        rng = np.random.default_rng((self.recipe.seed, 7, step))
+        items = [self._item(rng) for _ in range(self.recipe.learning.batch)]
+        return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+    def _item(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        learning = self.recipe.learning
+        stored, notes, begin = self.shards.crop(rng, learning.crop_frames)
+        transpose = int(rng.integers(-learning.transpose, learning.transpose + 1))
+        mistune = int(rng.choice([-1, 0, 0, 0, 1]))  # bins of a third of a semitone
+        per = NOTES_FRONT_END.bins_per_semitone
+        frames = _shifted(stored, transpose * per + mistune).astype(np.float32) / STEPS_PER_UNIT
+        frames = np.where(frames > 0, frames + _tilt(rng, frames.shape[-1]), 0.0).clip(0.0, 2.0)
+        targets = targets_of(notes, begin, learning.crop_frames, NOTES_FRONT_END.frame_s, transpose)
+        tensors = {name: torch.from_numpy(getattr(targets, name)) for name in targets.__dataclass_fields__}
+        return {"frames": torch.from_numpy(frames.astype(np.float32)), **tensors}
+
+
+def _shifted(frames: np.ndarray[Any, Any], bins: int) -> np.ndarray[Any, Any]:
+    """The spectrum moved up by `bins`, floor coming in at the other end."""
+    moved = np.zeros_like(frames)
+    if bins >= 0:
+        moved[..., bins:] = frames[..., : frames.shape[-1] - bins]
+    else:
+        moved[..., :bins] = frames[..., -bins:]
+    return moved
+
+
+def _tilt(rng: np.random.Generator, bins: int) -> np.ndarray[Any, Any]:
+    """A smooth curve over frequency within about +-9 dB, in front-end units (50 dB)."""
+    points = rng.normal(0, 0.06, 6)
+    return np.interp(np.linspace(0, 5, bins), np.arange(6), points) + rng.normal(0, 0.08)
+
+
+def _build_material(recipe: Recipe, base: Path) -> None:
+    """Render the bank and draw the shards that are not there yet."""
+    material = recipe.material
+    corpus = base / material.corpus
+    missing = [n for n in range(material.shards) if not (corpus / f"shard_{n:05d}.json").exists()]
+    if not missing:
+        return
+    bank = base / material.bank
+    for name in build_bank(bank, base / material.salamander if material.salamander else None):
+        print(f"bank: {name}", flush=True)
+    for name in build_plucked(bank, material.plucked_guitars, recipe.seed):
+        print(f"bank: {name}", flush=True)
+    jobs = [(recipe, base, missing[part :: material.processes]) for part in range(material.processes)]
+    with multiprocessing.get_context("spawn").Pool(material.processes) as pool:
+        pool.starmap(_write_shards, jobs)
+
+
+def _write_shards(recipe: Recipe, base: Path, numbers: list[int]) -> None:
+    torch.set_num_threads(1)
+    material = recipe.material
+    mixer = Mixer(base / material.bank, base / material.percepiano, base / material.groove_midi, material.piece_s)
+    for number in numbers:
+        write_shard(base / material.corpus, number, material.pieces_per_shard, mixer, NOTES_FRONT_END, recipe.seed)

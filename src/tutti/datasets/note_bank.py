@@ -1,0 +1,320 @@
+"""Single notes of many instruments, rendered once and mixed by addition ever after.
+
+A voice is one instrument of one source: an int16 array `(pitches, velocities, samples)` at `SAMPLE_RATE_HZ`, memory
+mapped, with a data sheet beside it. Mixing notes from a bank is hundreds of times faster than a synthesiser.
+
+| source | licence | what |
+|---|---|---|
+| FluidR3 GM (Debian `fluid-soundfont-gm`) | MIT | programs 0–95, drum kits |
+| Csound GM bank (Debian `csound-soundfont`) | LGPL-2.1+ | programs 0–95, drum kit |
+| Salamander Grand Piano V3, A. Holm (npm `@audio-samples/piano-velocity*`) | CC BY 3.0 | grand piano |
+| Hydrogen drum kits (Debian `hydrogen-drumkits`) | GPL-2+ and others, see its copyright file | drum kits |
+| `datasets.plucked` | this repository | plucked strings by physical parameters |
+
+The MuseScore General fonts are kept for evaluation and must not appear here.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import mido
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from tutti.errors import TrainingError
+
+__all__ = ["SAMPLE_RATE_HZ", "Voice", "VoiceSheet", "build_bank", "open_bank", "write_voice"]
+
+SAMPLE_RATE_HZ = 24_000
+_RENDER_RATE_HZ = 48_000  # samplers alias when they play below a sample's own rate, so render high, then resample
+_SLOT_TAIL_S = 0.7
+
+FONTS = {
+    "fluid": ("/usr/share/sounds/sf2/FluidR3_GM.sf2", "fluid-soundfont-gm", "MIT"),
+    "csound": ("/usr/share/sounds/sf2/sf_GMbank.sf2", "csound-soundfont", "LGPL-2.1+"),
+}
+HYDROGEN_KITS = Path("/usr/share/hydrogen/data/drumkits")
+
+# program range -> lowest pitch, highest pitch, seconds held, release in seconds once a key is let go
+_PROGRAM_RANGES: tuple[tuple[range, int, int, float, float], ...] = (
+    (range(0, 6), 21, 108, 4.0, 0.10),
+    (range(6, 8), 29, 89, 3.0, 0.08),
+    (range(8, 16), 48, 103, 2.5, 0.40),
+    (range(16, 24), 33, 98, 3.0, 0.05),
+    (range(24, 32), 38, 88, 3.5, 0.10),
+    (range(32, 40), 24, 67, 3.0, 0.08),
+    (range(40, 46), 31, 98, 3.0, 0.12),
+    (range(46, 47), 28, 100, 3.0, 0.40),
+    (range(48, 52), 31, 96, 3.0, 0.20),
+    (range(52, 55), 41, 84, 3.0, 0.12),
+    (range(56, 64), 34, 88, 3.0, 0.08),
+    (range(64, 72), 36, 92, 3.0, 0.08),
+    (range(72, 80), 52, 100, 3.0, 0.08),
+    (range(80, 96), 33, 96, 3.0, 0.12),
+)
+
+DRUM_KEYS = (35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 55, 57, 59, 54, 56, 69, 70, 75)
+_DRUM_VELOCITIES = (30, 60, 90, 120)
+_DRUM_PROGRAMS = {"fluid": (0, 8, 16, 24, 25, 32, 40), "csound": (0,)}
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceSheet:
+    """What lies in a voice's array."""
+
+    name: str
+    program: int
+    is_drum: bool
+    pitches: tuple[int, ...]
+    velocities: tuple[int, ...]
+    held_s: float
+    release_s: float
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One instrument: `samples[pitch index, velocity index]` is a note held for `sheet.held_s`."""
+
+    sheet: VoiceSheet
+    path: Path
+
+    @cached_property
+    def samples(self) -> NDArray[np.int16]:
+        return np.load(self.path, mmap_mode="r")  # type: ignore[no-any-return]
+
+    @cached_property
+    def _row(self) -> dict[int, int]:
+        return {pitch: row for row, pitch in enumerate(self.sheet.pitches)}
+
+    def has(self, pitch: int) -> bool:
+        return pitch in self._row
+
+    def note(self, pitch: int, velocity: float) -> NDArray[np.float32]:
+        """The held note as float32 `(samples,)`, its level following the square of the velocity between layers."""
+        layer = int(np.argmin([abs(velocity - known) for known in self.sheet.velocities]))
+        gain = (velocity / self.sheet.velocities[layer]) ** 2 / 32768.0
+        return self.samples[self._row[pitch], layer].astype(np.float32) * np.float32(gain)
+
+
+def write_voice(folder: Path, sheet: VoiceSheet, samples: NDArray[np.floating]) -> None:
+    """Store `samples` `(pitches, velocities, samples)` in -1..1 and the sheet, the sheet last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    peak = float(np.abs(samples).max())
+    if peak == 0.0:
+        raise TrainingError(f"Voice {sheet.name} is silent; its source could not be rendered.")
+    np.save(folder / f"{sheet.name}.npy", np.round(samples / peak * 32000).astype(np.int16))
+    (folder / f"{sheet.name}.json").write_text(json.dumps(asdict(sheet)))
+
+
+def open_bank(folder: Path) -> dict[str, Voice]:
+    """Every voice in `folder` by name. Raises TrainingError when there is none."""
+    voices = {}
+    for sheet_path in sorted(folder.glob("*.json")):
+        fields = json.loads(sheet_path.read_text())
+        fields["pitches"], fields["velocities"] = tuple(fields["pitches"]), tuple(fields["velocities"])
+        voices[fields["name"]] = Voice(VoiceSheet(**fields), sheet_path.with_suffix(".npy"))
+    if not voices:
+        raise TrainingError(f"No note bank in {folder}. Build it: tutti train bank -o {folder}")
+    return voices
+
+
+def build_bank(folder: Path, salamander: Path | None = None) -> Iterator[str]:
+    """Render every source found on this machine into `folder`, skipping what is there; yields names as they land.
+
+    `salamander` is the folder that holds the unpacked npm packages `@audio-samples/piano-velocity*`.
+    """
+    if shutil.which("fluidsynth") is None:
+        raise TrainingError("FluidSynth is needed to render sound fonts: apt-get install fluidsynth fluid-soundfont-gm")
+    for font in FONTS:
+        yield from _build_font(folder, font)
+    if salamander is not None:
+        yield from _build_salamander(folder, salamander)
+    if HYDROGEN_KITS.is_dir():
+        yield from _build_hydrogen(folder)
+
+
+def _build_font(folder: Path, font: str) -> Iterator[str]:
+    path, package, licence = FONTS[font]
+    if not Path(path).exists():
+        raise TrainingError(f"{path} is missing: apt-get install {package}")
+    for programs, low, high, held_s, release_s in _PROGRAM_RANGES:
+        for program in programs:
+            velocities = (35, 60, 85, 110) if program < 6 and font == "fluid" else (45, 95)
+            sheet = VoiceSheet(
+                f"{font}_{program:03d}",
+                program,
+                False,
+                tuple(range(low, high + 1)),
+                velocities,
+                held_s,
+                release_s,
+                package,
+                licence,
+            )
+            yield from _build_from_font(folder, sheet, path, program)
+    for program in _DRUM_PROGRAMS[font]:
+        sheet = VoiceSheet(
+            f"{font}_kit_{program:03d}", 0, True, DRUM_KEYS, _DRUM_VELOCITIES, 2.0, 0.3, package, licence
+        )
+        yield from _build_from_font(folder, sheet, path, program)
+
+
+def _build_from_font(folder: Path, sheet: VoiceSheet, font: str, program: int) -> Iterator[str]:
+    if (folder / f"{sheet.name}.json").exists():
+        return
+    samples = _render_notes(font, program, sheet.is_drum, sheet.pitches, sheet.velocities, sheet.held_s)
+    sounding = np.abs(samples).max(axis=(1, 2)) > 1e-4  # fonts leave some keys empty
+    if not sounding.any():
+        return
+    pitches = tuple(pitch for pitch, sounds in zip(sheet.pitches, sounding, strict=True) if sounds)
+    write_voice(folder, VoiceSheet(**{**asdict(sheet), "pitches": pitches}), samples[sounding])
+    yield sheet.name
+
+
+def _render_notes(
+    font: str, program: int, is_drum: bool, pitches: Sequence[int], velocities: Sequence[int], held_s: float
+) -> NDArray[np.float32]:
+    """`(pitches, velocities, samples)` at SAMPLE_RATE_HZ: each key alone, dry, held for `held_s`."""
+    slot_s = held_s + _SLOT_TAIL_S
+    file = mido.MidiFile(ticks_per_beat=1000)
+    track = file.add_track()
+    channel = 9 if is_drum else 0
+    track.append(mido.Message("program_change", channel=channel, program=program))
+    for pitch in pitches:
+        for velocity in velocities:
+            track.append(mido.Message("note_on", channel=channel, note=pitch, velocity=velocity))
+            track.append(
+                mido.Message("note_off", channel=channel, note=pitch, time=round(held_s * 2000))  # 120 bpm
+            )
+            track.append(mido.Message("control_change", channel=channel, control=3, time=round(_SLOT_TAIL_S * 2000)))
+    with tempfile.TemporaryDirectory() as work:
+        midi_path, raw_path = Path(work, "notes.mid"), Path(work, "notes.raw")
+        file.save(midi_path)
+        command = ["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(_RENDER_RATE_HZ)]
+        command += ["-O", "s16", "-T", "raw", "-F", str(raw_path), font, str(midi_path)]
+        subprocess.run(command, check=True, capture_output=True)
+        stereo = np.fromfile(raw_path, dtype="<i2").reshape(-1, 2)
+    mono = stereo.mean(axis=1, dtype=np.float32) / 32768
+    audio = soxr.resample(mono, _RENDER_RATE_HZ, SAMPLE_RATE_HZ)
+    slot = round(slot_s * SAMPLE_RATE_HZ)
+    count = len(pitches) * len(velocities)
+    audio = np.pad(audio, (0, max(0, slot * count - len(audio))))[: slot * count]
+    held = round(held_s * SAMPLE_RATE_HZ)
+    return audio.reshape(len(pitches), len(velocities), slot)[:, :, :held]  # type: ignore[no-any-return]
+
+
+_SALAMANDER_NAMES = {"A": 9, "C": 0, "D#": 3, "F#": 6}
+_SALAMANDER_LAYERS = {2: 25, 5: 45, 8: 65, 11: 85, 14: 110}  # layer of sixteen -> MIDI velocity
+
+
+def _build_salamander(folder: Path, packages: Path) -> Iterator[str]:
+    name = "salamander"
+    if (folder / f"{name}.json").exists():
+        return
+    held_s = 5.0
+    held = round(held_s * SAMPLE_RATE_HZ)
+    pitches = tuple(range(21, 109))
+    samples = np.zeros((len(pitches), len(_SALAMANDER_LAYERS), held), np.float32)
+    for column, layer in enumerate(_SALAMANDER_LAYERS):
+        recorded = dict(_salamander_layer(packages, layer))
+        for row, pitch in enumerate(pitches):
+            nearest = min(recorded, key=lambda known: abs(known - pitch))
+            ratio = 2 ** ((nearest - pitch) / 12)
+            audio = recorded[nearest]
+            if nearest != pitch:
+                audio = soxr.resample(audio, SAMPLE_RATE_HZ, SAMPLE_RATE_HZ * ratio)
+            # the recording's own levels are kept; the note's velocity law is applied on top of the layer
+            samples[row, column, : min(held, len(audio))] = audio[:held]
+    sheet = VoiceSheet(
+        name, 0, False, pitches, tuple(_SALAMANDER_LAYERS.values()), held_s, 0.12, "@audio-samples/piano", "CC BY 3.0"
+    )
+    write_voice(folder, sheet, samples)
+    yield name
+
+
+def _salamander_layer(packages: Path, layer: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    files = sorted(packages.glob(f"**/*v{layer}.ogg"))
+    if not files:
+        raise TrainingError(
+            f"No Salamander layer {layer} under {packages}: npm install @audio-samples/piano-velocity{layer}"
+        )
+    for path in files:
+        note, octave = path.stem.removesuffix(f"v{layer}")[:-1], int(path.stem.removesuffix(f"v{layer}")[-1])
+        audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+        mono = soxr.resample(audio.mean(axis=1), rate_hz, SAMPLE_RATE_HZ)
+        attack = int(np.argmax(np.abs(mono) > 0.05 * np.abs(mono).max()))
+        yield 12 * (octave + 1) + _SALAMANDER_NAMES[note], mono[max(0, attack - 24) :]
+
+
+# Hydrogen kits name their pieces freely; a piece is used only when its file name says clearly what it is.
+_HYDROGEN_WORDS: tuple[tuple[tuple[str, ...], int], ...] = (
+    (("ridebell", "ride_bell", "bell", "cup"), 53),
+    (("ride",), 51),
+    (("splash",), 55),
+    (("china",), 52),
+    (("crash",), 49),
+    (("hatopen", "openhat", "hho", "hh_open", "hihat_open", "open"), 46),
+    (("hatpedal", "pedal", "foot"), 44),
+    (("hatclosed", "closed", "hhc", "hat", "hh_"), 42),
+    (("sidestick", "side", "rim", "stick"), 37),
+    (("clap",), 39),
+    (("snare", "snr", "sn_"), 38),
+    (("floor", "tom_low", "lowtom", "tom3", "tom_3", "lo"), 43),
+    (("tom2", "tom_2", "mid", "tommid"), 47),
+    (("tom1", "tom_1", "hi_tom", "tomhi", "tom"), 50),
+    (("kick", "bassdrum", "bass", "bd"), 36),
+)
+
+
+def _hydrogen_key(name: str) -> int | None:
+    squeezed = name.lower().replace(" ", "").replace("-", "")
+    return next((key for words, key in _HYDROGEN_WORDS if any(word in squeezed for word in words)), None)
+
+
+def _build_hydrogen(folder: Path) -> Iterator[str]:
+    for kit in sorted(path for path in HYDROGEN_KITS.iterdir() if path.is_dir()):
+        name = "hydrogen_" + "".join(letter for letter in kit.name.lower() if letter.isalnum())
+        if (folder / f"{name}.json").exists():
+            continue
+        takes: dict[int, list[NDArray[np.float32]]] = {}
+        for path in sorted(kit.glob("*.flac")) + sorted(kit.glob("*.wav")):
+            key = _hydrogen_key(path.stem)
+            if key is not None and len(takes.setdefault(key, [])) < 12:
+                takes[key].append(_one_shot(path))
+        if 36 not in takes or 38 not in takes:
+            continue  # not a drum set
+        yield from _write_kit(folder, name, takes)
+
+
+def _one_shot(path: Path) -> NDArray[np.float32]:
+    audio, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
+    mono = soxr.resample(audio.mean(axis=1), rate_hz, SAMPLE_RATE_HZ)
+    attack = int(np.argmax(np.abs(mono) > 0.08 * max(float(np.abs(mono).max()), 1e-6)))
+    return mono[max(0, attack - 12) :]  # type: ignore[no-any-return]
+
+
+def _write_kit(folder: Path, name: str, takes: dict[int, list[NDArray[np.float32]]]) -> Iterable[str]:
+    held_s = 2.0
+    held = round(held_s * SAMPLE_RATE_HZ)
+    samples = np.zeros((len(takes), len(_DRUM_VELOCITIES), held), np.float32)
+    for row, shots in enumerate(takes.values()):
+        shots.sort(key=lambda shot: float(np.abs(shot).max()))
+        for column, velocity in enumerate(_DRUM_VELOCITIES):
+            shot = shots[round(column / (len(_DRUM_VELOCITIES) - 1) * (len(shots) - 1))][:held]
+            level = (velocity / 127) ** 2 / max(float(np.abs(shot).max()), 1e-6)
+            samples[row, column, : len(shot)] = shot * level
+    sheet = VoiceSheet(name, 0, True, tuple(takes), _DRUM_VELOCITIES, held_s, 0.3, "hydrogen-drumkits", "GPL-2+")
+    write_voice(folder, sheet, samples)
+    return [name]

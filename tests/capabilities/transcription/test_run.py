@@ -1,0 +1,97 @@
+"""The shipped model on real sound, through the same door as users."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from tutti.capabilities.transcription.decode import Block
+from tutti.capabilities.transcription.metrics import evaluate
+from tutti.capabilities.transcription.run import WINDOW_FRAMES, load, predict_blocks, run
+from tutti.capabilities.transcription.types import Options
+from tutti.errors import Cancelled, UnknownModelError
+from tutti.music.notes import Note, Notes
+
+ROOT = Path(__file__).parents[3]
+GUITAR = ROOT / "examples" / "guitar_solo.flac"
+TRUTH = ROOT / "tests" / "data" / "guitar_solo_notes.csv"
+RATE_HZ = 24_000
+
+
+@pytest.fixture(scope="module")
+def guitar() -> NDArray[np.float32]:
+    samples, rate_hz = soundfile.read(GUITAR, dtype="float32")
+    assert rate_hz == 44_100
+    return samples  # type: ignore[no-any-return]
+
+
+def notes_of(blocks: Iterator[Block]) -> list[bytes]:
+    return [getattr(block, name).tobytes() for block in blocks for name in Block.__dataclass_fields__]
+
+
+def test_a_real_recording_becomes_its_notes() -> None:
+    rows = [line.split(",") for line in TRUTH.read_text().split()[1:]]
+    truth = Notes.of(Note(float(begin), float(end), round(float(pitch)), 80) for begin, end, pitch in rows)
+    result = run(GUITAR, Options())
+    assert evaluate(truth, result.notes)["onset_f1"] > 0.747  # what Basic Pitch reaches on this recording
+    assert result.warnings == ()
+    assert result.provenance.source == "guitar_solo.flac"
+    assert result.provenance.model == "tutti-notes"
+
+
+def test_the_same_call_gives_the_same_notes(guitar: NDArray[np.float32]) -> None:
+    first, second = (run((guitar[: 5 * 44_100], 44_100), Options()).notes for _ in range(2))
+    assert first == second
+    assert len(first)
+
+
+@pytest.mark.parametrize("size", [1000, 24_000, 400_000])
+def test_how_the_audio_arrives_makes_no_difference(guitar: NDArray[np.float32], size: int) -> None:
+    _, model = load(Options(device="cpu", precision="fp32"))
+    audio = guitar[: 18 * RATE_HZ]  # any samples will do here; a little over one window
+    blocks = [audio[begin : begin + size] for begin in range(0, len(audio), size)]
+    assert notes_of(predict_blocks(model, blocks)) == notes_of(predict_blocks(model, [audio]))
+
+
+def test_a_cut_hears_what_the_whole_hears(guitar: NDArray[np.float32]) -> None:
+    _, model = load(Options(device="cpu", precision="fp32"))
+    window = WINDOW_FRAMES * 384
+    whole = next(iter(predict_blocks(model, [np.tile(guitar, 2)[: 2 * window]])))
+    cut = next(iter(predict_blocks(model, [np.tile(guitar, 2)[: window + 60_000]])))
+    assert np.array_equal(whole.onset, cut.onset)  # the windows' surroundings are whole in both
+
+
+def test_silence_has_no_notes() -> None:
+    result = run((np.zeros(3 * 44_100, np.float32), 44_100), Options())
+    assert len(result.notes) == 0
+    assert result.duration_s == pytest.approx(3.0, abs=0.001)
+
+
+def test_a_lower_threshold_finds_more_and_instruments_narrow_it_down(guitar: NDArray[np.float32]) -> None:
+    clip = (guitar[: 6 * 44_100], 44_100)
+    usual = run(clip, Options()).notes
+    assert len(run(clip, Options(onset_threshold=0.05)).notes) > len(usual) > 0
+    assert len(run(clip, Options(instruments=("drums",))).notes.pitched) == 0
+    assert len(run(clip, Options(min_note_s=10.0)).notes.pitched) == 0
+
+
+def test_progress_only_rises_and_ends_at_the_end(guitar: NDArray[np.float32]) -> None:
+    calls: list[tuple[str, float, float]] = []
+    result = run((guitar, 44_100), Options(), on_progress=lambda *call: calls.append(call))
+    done = [call[1] for call in calls]
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx(result.duration_s)
+    assert {call[0] for call in calls} == {"transcribe"}
+
+
+def test_a_caller_can_stop(guitar: NDArray[np.float32]) -> None:
+    with pytest.raises(Cancelled):
+        run((guitar, 44_100), Options(), cancelled=lambda: True)
+
+
+def test_an_unknown_model_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModelError, match="tutti-notes"):
+        run(tmp_path / "missing.wav", Options(model="tuti-notes"))

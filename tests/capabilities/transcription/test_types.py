@@ -1,0 +1,68 @@
+import json
+from pathlib import Path
+
+import mido
+import pytest
+from pydantic import ValidationError
+
+from tutti.capabilities.transcription.types import FORMATS, Options, Provenance, Transcription
+from tutti.errors import OutputError, UnknownFormatError
+from tutti.music.json_file import from_json
+from tutti.music.midi import read_midi
+from tutti.music.notes import Note, Notes
+
+RESULT = Transcription(
+    Notes.of([Note(0.5, 1.0, 60, 80, 25), Note(1.0, 1.05, 38, 90, 0, True)]),
+    2.0,
+    Provenance("0.0.0", "m", "0" * 64, "cpu", "fp32", "song.wav", {}),
+    ("NaN samples were replaced.",),
+)
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_every_format_saves_by_suffix(tmp_path: Path, suffix: str) -> None:
+    path = RESULT.save(tmp_path / f"song.{suffix.upper()}")
+    assert path.stat().st_size > 100
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saved_notes_read_back(tmp_path: Path) -> None:
+    assert from_json(RESULT.save(tmp_path / "a.json").read_text()) == RESULT.notes
+    again = read_midi(RESULT.save(tmp_path / "a.mid"))
+    assert [(n.pitch, n.program, n.is_drum) for n in again] == [(60, 25, False), (38, 0, True)]
+
+
+def test_json_says_what_made_it() -> None:
+    document = json.loads(RESULT.to_json())
+    assert document["provenance"]["model"] == "m"
+    assert document["warnings"] == ["NaN samples were replaced."]
+    assert document["duration_s"] == 2.0
+
+
+def test_mido_gets_the_same_notes() -> None:
+    file = RESULT.to_mido()
+    assert isinstance(file, mido.MidiFile)
+    assert sum(m.type == "note_on" and m.velocity > 0 for track in file.tracks for m in track) == 2
+
+
+def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UnknownFormatError, match="mid, json, jams, png"):
+        RESULT.save(tmp_path / "song.pdf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError):
+        RESULT.save(tmp_path / "nowhere" / "song.mid")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"onset_threshold": 0.0}, {"onset_threshold": 1.0}, {"min_note_s": -1}, {"device": "tpu"},
+        {"precision": "int3"}, {"instruments": ("kazoo",)}, {"speed": 2},
+    ],
+)  # fmt: skip
+def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        Options(**wrong)  # type: ignore[arg-type]
