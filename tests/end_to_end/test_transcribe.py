@@ -36,7 +36,7 @@ def test_a_recording_becomes_notes_in_every_format(tutti: Run, recording: Path, 
 def test_the_notes_are_those_of_the_guitar(tutti: Run, recording: Path, tmp_path: Path) -> None:
     """Against the data set's own annotation of the first eight seconds, by pitch and onset within 50 ms."""
     assert tutti("transcribe", recording, "-o", "solo.mid").returncode == 0
-    with (Path(__file__).parent / "guitar_solo_notes.csv").open() as table:
+    with (Path(__file__).parents[1] / "data" / "guitar_solo_notes.csv").open() as table:
         truth = [(float(row["onset_s"]), round(float(row["pitch"]))) for row in csv.DictReader(table)]
     end_s = max(onset_s for onset_s, _ in truth) + 0.05
     heard = [(note.onset_s, note.pitch) for note in read_midi(tmp_path / "solo.mid") if note.onset_s < end_s]

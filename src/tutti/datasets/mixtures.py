@@ -125,9 +125,11 @@ class Piece:
 
 
 class Mixer:
-    """Draws pieces of `duration_s` from a note bank and the training parts of the MIDI data sets."""
+    """Draws pieces of `duration_s` from a note bank and the training (or validation) parts of the MIDI data sets."""
 
-    def __init__(self, bank: Path, percepiano_root: Path, groove_root: Path, duration_s: float) -> None:
+    def __init__(
+        self, bank: Path, percepiano_root: Path, groove_root: Path, duration_s: float, validation: bool = False
+    ) -> None:
         self.duration_s = duration_s
         self.voices = open_bank(bank)
         self.by_program: dict[int, list[Voice]] = {}
@@ -135,8 +137,12 @@ class Mixer:
         for voice in self.voices.values():
             if not voice.sheet.is_drum:
                 self.by_program.setdefault(voice.sheet.program, []).append(voice)
-        self.performances = [read_midi(path).sustained().pitched for path in percepiano.clips(percepiano_root, False)]
-        self.grooves = [read_midi(path).drums for path in groove_midi.takes(groove_root, "train")]
+        self.performances = [
+            read_midi(path).sustained().pitched for path in percepiano.clips(percepiano_root, validation)
+        ]
+        self.grooves = [
+            read_midi(path).drums for path in groove_midi.takes(groove_root, "validation" if validation else "train")
+        ]
 
     def draw(self, rng: Rng, kind: str | None = None) -> Piece:
         kind = kind or str(rng.choice(list(KINDS), p=np.array(list(KINDS.values()))))

@@ -27,6 +27,7 @@ _REST_FRAMES = 3
 """A note has ended where its pitch stays below the frame threshold for this many frames."""
 _LEAST_FRAMES = 2
 """Frames after its onset in which a note cannot end: its pitch may only be rising."""
+_SHARE_ROUNDS = 10
 _FAMILY_FRAMES = (1, 3, 5)
 """Frames after the onset at which the family is read."""
 
@@ -225,19 +226,22 @@ def _silence(like: Block, frames: int) -> Block:
 
 
 def settle_families(heard: list[HeardNote], allowed: tuple[str, ...], least_share: float = 0.06) -> list[Note]:
-    """Give each note its instrument: families that few notes chose give theirs up to the ones that are there.
+    """Give each note its instrument, given what the recording as a whole seems to be played on.
 
-    A recording has a handful of instruments, and a note alone often leaves its instrument open. `allowed` are the
-    families to keep notes of (all when empty).
+    A recording has a handful of instruments, and a note alone often leaves its own open: the shares of the families are
+    estimated from all notes by expectation maximisation and weigh in each note's choice; families below `least_share`
+    are not there. `allowed` are the families to keep notes of (all when empty).
     """
     if not heard:
         return []
     scores = np.stack([note.family for note in heard])  # (notes, families)
-    counts = np.bincount(scores.argmax(axis=1), minlength=len(FAMILIES))
-    rare = counts < max(1.0, least_share * len(heard))
-    if rare.all():
-        rare[counts.argmax()] = False
-    chosen = np.where(rare, -np.inf, scores).argmax(axis=1)
+    shares = np.full(len(FAMILIES), 1.0 / len(FAMILIES))
+    for _ in range(_SHARE_ROUNDS):
+        weighed = scores + np.log(shares)
+        likely = np.exp(weighed - weighed.max(axis=1, keepdims=True))
+        shares = np.maximum((likely / likely.sum(axis=1, keepdims=True)).mean(axis=0), 1e-6)
+    shares[(shares < least_share) & (shares < shares.max())] = 1e-30
+    chosen = (scores + np.log(shares)).argmax(axis=1)
     notes = []
     for note, index in zip(heard, chosen, strict=True):
         family = FAMILIES[index]

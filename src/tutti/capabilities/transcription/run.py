@@ -119,14 +119,16 @@ def load(options: Options) -> tuple[Card, Model]:
     card = find_card(options.model)
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
-    return card, LOADED.get(card, device, precision, lambda: build(locate(card), card, device, precision))
+    return card, LOADED.get(
+        card, device, precision, lambda: build(locate(card), card.config["network"], device, precision)
+    )
 
 
-def build(path: Path, card: Card, device: torch.device, precision: str) -> Model:
-    """The network of `card` with the weights at `path`, batch norms folded. Raises StrictLoadingError."""
+def build(path: Path, config: dict[str, int], device: torch.device, precision: str) -> Model:
+    """A network of the sizes in `config` with the weights at `path`, batch norms folded. Raises StrictLoadingError."""
     tensors, _ = read_safetensors(path)
-    network = NotesNet(NotesNetConfig(**card.config["network"]))
-    load_strict(network, tensors, card.name)
+    network = NotesNet(NotesNetConfig(**config))
+    load_strict(network, tensors, path.stem)
     fold_batch_norms(network)
     return Model(network.to(device, memory_format=torch.channels_last), device, precision)  # type: ignore[call-overload]
 

@@ -21,12 +21,15 @@ from torch import Tensor, nn
 
 from tutti.audio.log_frequency import NOTES_FRONT_END
 from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig, Predictions
+from tutti.capabilities.transcription.run import build
 from tutti.capabilities.transcription.targets import losses, targets_of
+from tutti.capabilities.transcription.thresholds import choose_thresholds
 from tutti.datasets.feature_shards import STEPS_PER_UNIT, FeatureShards, write_shard
 from tutti.datasets.mixtures import Mixer
 from tutti.datasets.note_bank import build_bank
 from tutti.datasets.plucked import build_plucked
 from tutti.errors import TrainingError
+from tutti.music.notes import Notes
 from tutti.training.loop import Schedule, fit
 
 __all__ = ["Recipe", "read_recipe", "train"]
@@ -58,6 +61,7 @@ class Learning(_Table):
     learning_rate: float = Field(2e-3, gt=0)
     warmup_steps: int = Field(100, ge=1)
     transpose: int = Field(4, ge=0, le=12)
+    validation_pieces: int = Field(48, ge=1)
 
 
 class Recipe(_Table):
@@ -113,7 +117,21 @@ def train(
                 print(f"step {step.number} of {learning.steps}, {minutes:.1f} min, {step.losses}", flush=True)
             if out_of_time:
                 break
+    _validate(recipe, config_path.parent, weights)
     return weights
+
+
+def _validate(recipe: Recipe, base: Path, weights: Path) -> None:
+    """Choose thresholds on pieces of the validation scores and write them with their scores beside `weights`."""
+    material = recipe.material
+    mixer = Mixer(base / material.bank, base / material.percepiano, base / material.groove_midi, material.piece_s, True)
+    rng = np.random.default_rng((recipe.seed, 11))
+    pieces = [mixer.draw(rng) for _ in range(recipe.learning.validation_pieces)]
+    model = build(weights, recipe.network, torch.device("cpu"), "fp32")
+    thresholds, scores = choose_thresholds(model, ((piece.samples, Notes.of(piece.notes)) for piece in pieces))
+    report = {"thresholds": asdict(thresholds), "scores": scores}
+    weights.with_name("validation.json").write_text(json.dumps(report, indent=1))
+    print(f"validation: {report}", flush=True)
 
 
 def _save_weights(averaged: nn.Module, config: NotesNetConfig, steps: int, path: Path) -> None:
