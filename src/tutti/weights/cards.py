@@ -1,0 +1,126 @@
+"""Model cards: one TOML file per model, found by being in the folder.
+
+Built-in cards lie in `weights/cards/`, the user's in `TUTTI_CARDS_DIR`. There is no other list of models.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from tutti.errors import CardError, UnknownModelError
+from tutti.settings import settings
+
+__all__ = ["BUNDLED", "SCHEMES", "Card", "Score", "Training", "check_uri", "find_card", "load_cards", "read_card"]
+
+BUNDLED_CARDS = Path(__file__).with_name("cards")
+BUNDLED = "bundled"
+"""The location of weights that lie inside the package."""
+SCHEMES = ("https", "http", "s3", "file")
+"""Where weights may be fetched from."""
+
+
+def check_uri(uri: str) -> str:
+    """`uri` itself. Raises ValueError unless it names a file at one of `SCHEMES`."""
+    parts = urlsplit(uri)
+    if parts.scheme not in SCHEMES or "::" in uri:
+        raise ValueError(f"{uri!r} is no place to fetch from; use {', '.join(f'{name}://' for name in SCHEMES)}")
+    if (parts.scheme != "file" and not parts.netloc) or parts.path in ("", "/") or parts.path.endswith("/"):
+        raise ValueError(f"{uri!r} names no file")
+    return uri
+
+
+def _check_location(location: str) -> str:
+    return location if location == BUNDLED else check_uri(location)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_Texts = Annotated[tuple[_Text, ...], Field(strict=False)]  # TOML has lists only
+
+
+class Score(_Table):
+    """One measured figure."""
+
+    data: _Text
+    metric: _Text
+    value: float
+    note: str = ""
+
+
+class Training(_Table):
+    """How the weights came to be."""
+
+    data: _Text
+    hours_heard: float = Field(ge=0)
+    steps: int = Field(ge=0)
+    wall_hours: float = Field(ge=0)
+    seed: int
+    recipe: _Text
+
+
+class Card(_Table):
+    """What is known of one model. `config` is read by the capability alone."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    capability: _Text
+    framework: Literal["torch", "jax", "onnx"]
+    description: _Text
+    licence: _Text
+    source: _Text
+    commit: str = ""
+    parameters: int = Field(ge=1)
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    size_bytes: int = Field(ge=1)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    locations: tuple[Annotated[str, AfterValidator(_check_location)], ...] = Field(min_length=1, strict=False)
+    """`bundled`, or URIs to try in order: https://, http://, s3://, file:///."""
+    attribution: _Texts = ()
+    weaknesses: _Texts = ()
+    scores: tuple[Score, ...] = Field(default=(), strict=False)
+    training: Training | None = None
+    config: dict[str, Any] = {}
+
+
+def load_cards() -> dict[str, Card]:
+    """Every card by name. Raises CardError for a malformed card or two of one name."""
+    cards: dict[str, Card] = {}
+    found: dict[str, Path] = {}
+    for folder in (BUNDLED_CARDS, settings().cards_dir):
+        for path in sorted(folder.glob("*.toml")):
+            card = read_card(path)
+            if card.name in cards:
+                raise CardError(f"{found[card.name]} and {path} both name {card.name!r}. Rename one of them.")
+            cards[card.name], found[card.name] = card, path
+    return cards
+
+
+def find_card(name: str) -> Card:
+    """The card called `name`. Raises UnknownModelError listing what there is, CardError as `load_cards`."""
+    cards = load_cards()
+    if name in cards:
+        return cards[name]
+    near = difflib.get_close_matches(name, cards, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UnknownModelError(f"There is no model {name!r}.{hint} There is: {', '.join(sorted(cards)) or 'none'}.")
+
+
+def read_card(path: Path) -> Card:
+    """The card in a TOML file. Raises CardError naming file and field."""
+    try:
+        return Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CardError(f"{path} cannot be read as a model card: {error}. Mend or remove it.") from error
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)
+        )
+        raise CardError(f"{path} is not a model card: {faults}. Mend or remove it.") from error
