@@ -1,20 +1,24 @@
 """The shipped model on real sound, through the same door as users."""
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from numpy.typing import NDArray
 
 from tutti.capabilities.transcription.decode import Block
 from tutti.capabilities.transcription.metrics import evaluate
-from tutti.capabilities.transcription.run import WINDOW_FRAMES, load, predict_blocks, run
+from tutti.capabilities.transcription.run import WINDOW_FRAMES, Model, load, predict_blocks, run
 from tutti.capabilities.transcription.types import Options
-from tutti.errors import Cancelled, UnknownModelError
+from tutti.errors import Cancelled, CardError, UnknownModelError
 from tutti.music.notes import Note, Notes
+from tutti.weights.cards import find_card
 
+run_module = importlib.import_module("tutti.capabilities.transcription.run")  # the package exports the function
 ROOT = Path(__file__).parents[3]
 GUITAR = ROOT / "examples" / "guitar_solo.flac"
 TRUTH = ROOT / "tests" / "data" / "guitar_solo_notes.csv"
@@ -95,3 +99,29 @@ def test_a_caller_can_stop(guitar: NDArray[np.float32]) -> None:
 def test_an_unknown_model_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     with pytest.raises(UnknownModelError, match="tutti-notes"):
         run(tmp_path / "missing.wav", Options(model="tuti-notes"))
+
+
+def test_a_full_gpu_hands_over_to_the_cpu_and_says_so(
+    guitar: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, model = load(Options(device="cpu", precision="fp32"))
+
+    class FullGpu(Model):
+        def __call__(self, samples: NDArray[np.float32]) -> Block:
+            raise torch.cuda.OutOfMemoryError("no room")
+
+    full = FullGpu(model.network, torch.device("cuda", 0), "fp32")
+    monkeypatch.setattr(run_module, "load", lambda options: (card, full if options.device == "cuda:0" else model))
+    clip = (guitar[: 3 * 44_100], 44_100)
+    result = run(clip, Options(device="cuda:0"))
+    assert result.provenance.device == "cpu"
+    assert len(result.warnings) == 1
+    assert "memory" in result.warnings[0]
+    assert result.notes == run(clip, Options(device="cpu")).notes
+
+
+def test_a_card_without_the_network_s_sizes_is_a_card_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    bare = find_card("tutti-notes").model_copy(update={"config": {}, "name": "bare"})
+    monkeypatch.setattr(run_module, "find_card", {"bare": bare}.__getitem__)
+    with pytest.raises(CardError, match=r"\[config.network\]"):
+        load(Options(model="bare", device="cpu"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,20 +28,29 @@ from tutti.capabilities.transcription.models.tutti_notes import (
     fold_batch_norms,
 )
 from tutti.capabilities.transcription.types import Options, Provenance, Transcription
-from tutti.errors import Cancelled
+from tutti.errors import Cancelled, CardError
 from tutti.music.notes import Notes
 from tutti.weights.cards import Card, find_card
 from tutti.weights.devices import choose_device, choose_precision
-from tutti.weights.loaded import LOADED
-from tutti.weights.opening import load_strict, read_safetensors
+from tutti.weights.loaded import LOADED, with_cpu_fallback
+from tutti.weights.opening import open_strict
 from tutti.weights.store import locate
 
-__all__ = ["WINDOW_FRAMES", "Model", "build", "load", "predict_blocks", "run"]
+__all__ = ["WINDOW_FRAMES", "Listener", "Model", "build", "load", "predict_blocks", "run"]
 
 WINDOW_FRAMES = 1024
 """Frames a window answers for: 16.4 s. Larger ones save little, smaller ones repeat more at their edges."""
 
 OnProgress = Callable[[str, float, float], None]
+
+
+class Listener(Protocol):
+    """What hears windows."""
+
+    @property
+    def reach_frames(self) -> int: ...
+
+    def __call__(self, samples: NDArray[np.float32]) -> Block: ...
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,8 @@ def run(
     `on_progress("transcribe", done_s, total_s)` follows along (`total_s` is 0 while the length is unknown). Raises
     InputError, WeightsError, DeviceError, or Cancelled once `cancelled()` says True.
     """
-    card, model = load(options)
+    card, loaded = load(options)
+    model = _Resilient(loaded, options)
     thresholds = _thresholds(card, options)
     decoder = Decoder(thresholds, NOTES_FRONT_END.frame_s, LOWEST_PITCH)
     frames = 0
@@ -104,14 +115,37 @@ def run(
             frames += len(block)
             if on_progress is not None:
                 on_progress("transcribe", min(frames * NOTES_FRONT_END.frame_s, heard.seconds), stream.duration_s or 0)
-        warnings, name = tuple(stream.warnings), stream.name
+        warnings, name = (*stream.warnings, *model.warnings), stream.name
     decoder.finish()
     return Transcription(
         notes=_notes(decoder, options),
         duration_s=heard.seconds,
-        provenance=_provenance(card, model, name, options, thresholds),
+        provenance=_provenance(card, model.model, name, options, thresholds),
         warnings=warnings,
     )
+
+
+class _Resilient:
+    """A model that goes on on the CPU from the window on for which its GPU has too little memory."""
+
+    def __init__(self, model: Model, options: Options) -> None:
+        self.model, self.options = model, options
+        self.warnings: list[str] = []
+
+    @property
+    def reach_frames(self) -> int:
+        return self.model.reach_frames
+
+    def __call__(self, samples: NDArray[np.float32]) -> Block:
+        block, warning = with_cpu_fallback(lambda device: self._on(device)(samples), str(self.model.device))
+        if warning is not None:
+            self.warnings.append(warning)
+        return block
+
+    def _on(self, device: str) -> Model:
+        if device != str(self.model.device):
+            _, self.model = load(self.options.model_copy(update={"device": device}))
+        return self.model
 
 
 def load(options: Options) -> tuple[Card, Model]:
@@ -120,20 +154,26 @@ def load(options: Options) -> tuple[Card, Model]:
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
     return card, LOADED.get(
-        card, device, precision, lambda: build(locate(card), card.config["network"], device, precision)
+        card, device, precision, lambda: build(locate(card), _table(card, "network"), device, precision)
     )
+
+
+def _table(card: Card, name: str) -> dict[str, Any]:
+    table = card.config.get(name)
+    if not isinstance(table, dict):
+        raise CardError(f"The card of {card.name} has no table [config.{name}], which transcription needs. Add it.")
+    return table
 
 
 def build(path: Path, config: dict[str, int], device: torch.device, precision: str) -> Model:
     """A network of the sizes in `config` with the weights at `path`, batch norms folded. Raises StrictLoadingError."""
-    tensors, _ = read_safetensors(path)
     network = NotesNet(NotesNetConfig(**config))
-    load_strict(network, tensors, path.stem)
+    open_strict(network, path, path.stem)
     fold_batch_norms(network)
     return Model(network.to(device, memory_format=torch.channels_last), device, precision)  # type: ignore[call-overload]
 
 
-def predict_blocks(model: Model, audio: Iterable[NDArray[np.float32]]) -> Iterator[Block]:
+def predict_blocks(model: Listener, audio: Iterable[NDArray[np.float32]]) -> Iterator[Block]:
     """Answers for consecutive frames of `audio`, mono blocks of any size at the front end's rate."""
     for samples, frames in _windows(audio, model.reach_frames):
         block = model(samples)
@@ -182,7 +222,7 @@ class _Counted:
 
 
 def _thresholds(card: Card, options: Options) -> Thresholds:
-    thresholds = Thresholds(**card.config["thresholds"])
+    thresholds = Thresholds(**_table(card, "thresholds"))
     if options.onset_threshold is not None:
         thresholds = replace(thresholds, onset=options.onset_threshold, drum=options.onset_threshold)
     return thresholds
