@@ -88,14 +88,15 @@ class FFmpegFile:
                 metadata_errors="replace",
                 buffer_size=_BUFFER_BYTES,
             )
-        except av.FFmpegError as error:
+        except (av.FFmpegError, OSError) as error:  # OSError: it was led to seek before the beginning
             raise AudioFormatError(f"cannot be decoded as {self._name} ({_words(error)}). Export it again.") from error
 
     def _sound(self) -> AudioStream:
         if not self._container.streams.audio:
             raise AudioFormatError(f"is {self._name} without sound. {ACCEPTED}")
         sound = self._container.streams.audio[0]
-        codec = sound.codec_context.name
+        # PyAV has no context for a coding that FFmpeg does not know, whatever its types say.
+        codec = "something unknown" if sound.codec_context is None else sound.codec_context.name
         if not codec.startswith(_CODECS):
             raise AudioFormatError(f"holds sound coded as {codec}, which tutti does not decode. {ACCEPTED}")
         sound.codec_context.thread_count = 1
@@ -115,7 +116,7 @@ class FFmpegFile:
                 frames = [frame for frame in packet.decode() if isinstance(frame, AudioFrame)]
             except av.EOFError:
                 return
-            except av.FFmpegError:
+            except (av.FFmpegError, OSError):
                 self._damaged_packets += 1
                 continue
             yield from (frame for frame in frames if frame.samples)

@@ -26,6 +26,8 @@ __all__ = ["Child", "command_line"]
 _PIPE_BYTES: Final = 1 << 20
 _GRACE_S: Final = 5.0
 _MAX_WORDS: Final = 300
+_VALUE_BYTES: Final = 4
+_MAX_POLL_MS: Final = (1 << 31) - 1
 _BOOT: Final = (
     "import sys; job, *sys.path[len(sys.path):] = sys.argv[1:]\n"
     "from tutti.audio.decoder import main; import os; os._exit(main(job))"
@@ -114,7 +116,7 @@ class Child:
             size = self._receive_some(view[filled : filled + self._pending_bytes])
             self._pending_bytes -= size
             filled += size
-        values = filled // out.itemsize
+        values = filled // _VALUE_BYTES
         self._received += values
         if self._trailer is not None:
             self._finish(self._trailer)
@@ -124,7 +126,7 @@ class Child:
         """Whether bytes of a SAMPLES message wait; reads the next message's head when none is under way."""
         while not self._pending_bytes and self._trailer is None:
             kind, size = self._next_message()
-            if kind == protocol.SAMPLES:
+            if kind == protocol.SAMPLES and size % _VALUE_BYTES == 0:
                 self._pending_bytes = size
             elif kind == protocol.DONE:
                 self._trailer = self._json(size)
@@ -178,7 +180,7 @@ class Child:
         fd = self._process.stdout.fileno()
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        if not poll.poll(self._limits.timeout_s * 1000):
+        if not poll.poll(min(self._limits.timeout_s * 1000, _MAX_POLL_MS)):
             raise DecoderError(
                 f"{self._name}: the decoder gave no sound for {self._limits.timeout_s:g} s and was stopped. "
                 "The file is damaged or made to do this; convert it, or raise timeout_s."

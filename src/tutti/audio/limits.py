@@ -41,6 +41,8 @@ class AudioLimits:
             value = getattr(self, field.name)
             if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
                 raise OptionError(f"{field.name}={value!r} is not a positive number. Give one, or leave it out.")
+            if field.type == "int" and not isinstance(value, int):
+                raise OptionError(f"{field.name}={value!r} is not a whole number. Give one, or leave it out.")
 
     def check_file_bytes(self, size: int) -> None:
         """Raises AudioLimitError when a file is larger than `max_file_bytes`."""

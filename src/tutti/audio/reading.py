@@ -86,7 +86,11 @@ class AudioStream:
         if self._is_closed:
             raise StopIteration
         block = np.empty(self._block_samples, np.float32)
-        samples = self._feed.read_into(block)
+        try:
+            samples = self._feed.read_into(block)
+        except BaseException:
+            self.close()
+            raise
         if samples < self._block_samples:
             self.close()
         if not samples:
@@ -115,6 +119,9 @@ def open_stream(
     The samples do not depend on `block_s`. Memory is bounded by one block, however long the recording; files and
     bytes are decoded by a process of their own. The first samples are decoded before this returns, so a source that
     is no recording fails here.
+
+    A file that is cut or damaged gives what can be decoded, and a warning says so; one of which nothing can be decoded
+    is an error.
 
     Raises InputError (InputNotFoundError, InputAccessError, AudioFormatError, AudioEmptyError, AudioLimitError,
     DecoderError), UsageError for what is no source, OutputError when a copy of a stream cannot be kept.
