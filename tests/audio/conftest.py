@@ -118,12 +118,12 @@ class Recordings:
 
     def _mux_sound(self, output: Any, codec: str, samples: np.ndarray, rate_hz: int, options: dict[str, str]) -> None:
         stream = output.add_stream(codec, rate=rate_hz, options=options)
-        stream.layout = layout = {1: "mono", 2: "stereo"}[samples.shape[1]]
+        stream.layout = layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[samples.shape[1]]
         step = 1152 if codec == "libmp3lame" else 1024
         resampler = av.AudioResampler(format=stream.format, layout=layout, rate=rate_hz)
         for start in range(0, len(samples), step):
-            planes = np.ascontiguousarray(samples[start : start + step].T)
-            frame = av.AudioFrame.from_ndarray(planes, format="fltp", layout=layout)
+            packed = np.ascontiguousarray(samples[start : start + step]).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
             frame.sample_rate = rate_hz
             for converted in resampler.resample(frame):
                 output.mux(stream.encode(converted))

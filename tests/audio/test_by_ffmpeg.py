@@ -77,6 +77,17 @@ def test_sample_formats_have_full_scale_one(decode: Decode, recordings: Any, cod
     np.testing.assert_allclose(decoded.samples, tone[:, 0], atol=tolerance)
 
 
+def test_eight_channels(decode: Decode, recordings: Any) -> None:
+    """PyAV's own conversion reads beyond the planes of these."""
+    tones = recordings.tone(1.0, 48_000, channels=8)
+    decoded = decode(recordings.encoded("matroska", "ac3", samples=tones[:, :6], rate_hz=48_000), mono=False)
+    assert decoded.header["channels"] == 6
+    decoded = decode(recordings.encoded("ipod", samples=tones, rate_hz=48_000), mono=False)
+    assert decoded.header["channels"] == 8
+    levels = np.sqrt(np.mean(decoded.samples.reshape(-1, 8)[10_000:-10_000] ** 2, axis=0))
+    assert np.sort(levels)[-3:] == pytest.approx(np.array([0.125, 0.25, 0.5]) / np.sqrt(2), rel=0.15)
+
+
 @pytest.mark.parametrize("container", ["mp4", "matroska", "mov"])
 def test_the_sound_of_a_video(decode: Decode, recordings: Any, container: str) -> None:
     tone = recordings.tone(1.0, 44_100)
@@ -185,7 +196,7 @@ def test_a_seek_before_the_beginning_is_damage(
 def test_a_sample_format_that_is_not_on_the_list(
     decode: Decode, recordings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(by_ffmpeg, "_SCALES", {"s16": 1.0})
+    monkeypatch.setattr(by_ffmpeg, "_SAMPLE_FORMATS", {"s16": (np.int16, 1.0)})
     with pytest.raises(AudioFormatError, match=r"^holds samples of format fltp, which tutti does not decode\."):
         decode(recordings.encoded("ipod"))
 

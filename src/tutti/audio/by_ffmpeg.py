@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 import av
 import av.logging
@@ -30,8 +30,14 @@ _MAX_DAMAGED_PACKETS: Final = 10_000
 _CODECS: Final = (
     "aac", "ac3", "adpcm_", "alac", "eac3", "flac", "mp1", "mp2", "mp3", "opus", "pcm_", "vorbis", "wmav",
 )  # fmt: skip
-_SCALES: Final = {"u8": 1 / (1 << 7), "s16": 1 / (1 << 15), "s32": 1 / (1 << 31), "flt": 1.0, "dbl": 1.0}
-"""Sample formats, without the `p` of the planar ones, and what makes them ±1."""
+_SAMPLE_FORMATS: Final[dict[str, tuple[type[np.number[Any]], float]]] = {
+    "u8": (np.uint8, 1 / (1 << 7)),
+    "s16": (np.int16, 1 / (1 << 15)),
+    "s32": (np.int32, 1 / (1 << 31)),
+    "flt": (np.float32, 1.0),
+    "dbl": (np.float64, 1.0),
+}
+"""Sample formats, without the `p` of the planar ones: their type, and what makes them ±1."""
 
 
 class FFmpegFile:
@@ -151,17 +157,24 @@ def _shape_of(frame: AudioFrame) -> tuple[int, int]:
 
 
 def _planes(frame: AudioFrame) -> FloatArray:
-    """(channels, n) float32, full scale 1."""
-    kind = frame.format.name
-    scale = _SCALES.get(kind.removesuffix("p"))
-    if scale is None:
+    """(channels, n) float32, full scale 1.
+
+    PyAV's `to_ndarray` sees a ninth plane in eight planar channels and reads from nowhere.
+    """
+    kind, channels = frame.format.name, frame.layout.nb_channels
+    if kind.removesuffix("p") not in _SAMPLE_FORMATS:
         raise AudioFormatError(f"holds samples of format {kind}, which tutti does not decode. {ACCEPTED}")
-    raw = frame.to_ndarray()
-    planes = raw if frame.format.is_planar else raw.reshape(-1, frame.layout.nb_channels).T
-    values = planes.astype(np.float32, copy=False)
-    if kind.startswith("u8"):
-        values = values - np.float32(128)
-    return values if scale == 1 else values * np.float32(scale)
+    dtype, scale = _SAMPLE_FORMATS[kind.removesuffix("p")]
+    planes: tuple[Any, ...] = frame.planes  # buffers, which their types do not say
+    if frame.format.is_planar:
+        raw = np.stack([np.frombuffer(plane, dtype, frame.samples) for plane in planes[:channels]])
+    else:
+        raw = np.frombuffer(planes[0], dtype, frame.samples * channels).reshape(-1, channels).T
+    values = raw.astype(np.float32)
+    if dtype is np.uint8:
+        values -= np.float32(128)
+    values *= np.float32(scale)
+    return values
 
 
 def _words(error: Exception) -> str:
