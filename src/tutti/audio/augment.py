@@ -30,7 +30,8 @@ def room(samples: Samples, rate_hz: int, rng: Rng) -> Samples:
         tail[int(rng.uniform(0.002, 0.03) * rate_hz)] += rng.uniform(-0.4, 0.4)
     response = tail * 10 ** (rng.uniform(-24, 0) / 20)
     response[0] = 1.0
-    return oaconvolve(samples, response.astype(np.float32))[: len(samples)].astype(np.float32)
+    wet: Samples = oaconvolve(samples, response.astype(np.float32))[: len(samples)].astype(np.float32)
+    return wet
 
 
 def colour(samples: Samples, rate_hz: int, rng: Rng, bands: int = 4, depth_db: float = 9.0) -> Samples:
@@ -43,7 +44,8 @@ def colour(samples: Samples, rate_hz: int, rng: Rng, bands: int = 4, depth_db: f
         section = [1 + alpha * amplitude, -2 * np.cos(omega), 1 - alpha * amplitude]
         section += [1 + alpha / amplitude, -2 * np.cos(omega), 1 - alpha / amplitude]
         sections.append(np.array(section) / section[3])
-    return sosfilt(np.array(sections), samples).astype(np.float32)  # type: ignore[no-any-return]
+    coloured: Samples = sosfilt(np.array(sections), samples).astype(np.float32)
+    return coloured
 
 
 def compress(samples: Samples, rng: Rng) -> Samples:
@@ -65,7 +67,8 @@ def with_noise(samples: Samples, rate_hz: int, rng: Rng) -> Samples:
     if rng.random() < 0.1:
         where = rng.integers(0, len(samples), int(rng.integers(1, 30)))
         noise[where] += rng.uniform(-1, 1, len(where)) * rms * 2
-    return (samples + noise).astype(np.float32)
+    noisy: Samples = (samples + noise).astype(np.float32)
+    return noisy
 
 
 def lossy(samples: Samples, rate_hz: int, rng: Rng) -> Samples:

@@ -1,9 +1,9 @@
 """A log-frequency spectrogram in two resolutions: one that tells pitches apart, one that tells attacks apart.
 
-Every bin is a triangle over the magnitudes of one short-time Fourier transform. The "pitch" channel takes long windows
-for low bins and shorter ones upwards, close to a constant-Q transform; the "attack" channel takes one short window
-for all bins. Levels are dB re full scale, clipped to [-100, 0] and mapped to [0, 2]: no statistics of the file enter, so
-a frame depends on nothing but the samples near it.
+Every bin is a triangle over the magnitudes of one short-time Fourier transform. The "pitch" channel takes long
+windows for low bins and shorter ones upwards, close to a constant-Q transform; the "attack" channel takes one short
+window for all bins. Levels are dB re full scale, clipped to [-100, 0] and mapped to [0, 2]: no statistics of the
+file enter, so a frame depends on nothing but the samples near it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ class LogFrequency:
         window = torch.hann_window(n_fft, device=samples.device)
         spectrum = torch.fft.rfft(framed * (window * (2.0 / window.sum())))
         triangles = _triangles(self, resolution, lower).to(samples.device)
-        return spectrum[..., : triangles.shape[0]].abs() @ triangles
+        magnitudes: Tensor = spectrum[..., : triangles.shape[0]].abs() @ triangles
+        return magnitudes
 
 
 NOTES_FRONT_END = LogFrequency()
@@ -109,5 +110,6 @@ def _triangles(front_end: LogFrequency, resolution: Resolution, lower: float) ->
         grid_hz = np.arange(used)[:, None] * step_hz
         weights = np.maximum(0.0, 1.0 - np.abs(grid_hz - centres_hz) / half_width_hz)
         weights /= np.maximum(weights.sum(axis=0), 1e-9)  # bins above the Nyquist frequency stay empty
-        _TRIANGLES[key] = torch.from_numpy(weights.astype(np.float32))
+        with torch.inference_mode(False):  # a tensor born in inference mode could never be trained with
+            _TRIANGLES[key] = torch.from_numpy(weights.astype(np.float32))
     return _TRIANGLES[key]

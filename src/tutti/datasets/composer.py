@@ -1,7 +1,8 @@
 """Procedural music: scores that cover what transcription must hear, with the timing of players.
 
 Nothing here is meant to be beautiful; it is meant to hold the textures of real music (chords, strums, arpeggios, bass
-lines, melodies, runs, repeated notes, sustained pads) in proportions that a network can learn from, in any key and tempo.
+lines, melodies, runs, repeated notes, sustained pads) in proportions that a network can learn from, in any key and
+tempo.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Endless labelled music: scores from the composer and from MIDI data sets, played by the note bank.
 
-`Mixer.draw` gives one piece: its sound and the notes in it, exact to the sample. What share each kind of piece has is in
-`KINDS`; a seed fixes everything.
+`Mixer.draw` gives one piece: its sound and the notes in it, exact to the sample. What share each kind of piece has is
+in `KINDS`; a seed fixes everything.
 """
 
 from __future__ import annotations
@@ -223,8 +223,8 @@ class Mixer:
 
     def _perform(self, part: Part, rng: Rng) -> tuple[Samples, list[Note]]:
         if part.program == SINGER:
-            voice = sing(sorted(part.notes), self.duration_s, rng)
-            return voice, [Note(n.onset_s, n.offset_s, n.pitch, n.velocity, SINGER_PROGRAM) for n in part.notes]
+            sung = sing(sorted(part.notes), self.duration_s, rng)
+            return sung, [Note(n.onset_s, n.offset_s, n.pitch, n.velocity, SINGER_PROGRAM) for n in part.notes]
         if part.notes and part.notes[0].is_drum:
             return self._drum(part.notes, rng)
         choices = self.by_program.get(part.program)

@@ -105,7 +105,8 @@ class Voice:
         """The held note as float32 `(samples,)`, its level following the square of the velocity between layers."""
         layer = int(np.argmin([abs(velocity - known) for known in self.sheet.velocities]))
         gain = (velocity / self.sheet.velocities[layer]) ** 2 / 32768.0
-        return self.samples[self._row[pitch], layer].astype(np.float32) * np.float32(gain)
+        held: NDArray[np.float32] = self.samples[self._row[pitch], layer].astype(np.float32) * np.float32(gain)
+        return held
 
 
 def write_voice(folder: Path, sheet: VoiceSheet, samples: NDArray[np.floating]) -> None:
@@ -212,7 +213,7 @@ def _render_notes(
     count = len(pitches) * len(velocities)
     audio = np.pad(audio, (0, max(0, slot * count - len(audio))))[: slot * count]
     held = round(held_s * SAMPLE_RATE_HZ)
-    return audio.reshape(len(pitches), len(velocities), slot)[:, :, :held]  # type: ignore[no-any-return]
+    return audio.reshape(len(pitches), len(velocities), slot)[:, :, :held]
 
 
 _SALAMANDER_NAMES = {"A": 9, "C": 0, "D#": 3, "F#": 6}

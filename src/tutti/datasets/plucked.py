@@ -1,8 +1,9 @@
 """Plucked strings from physical parameters: guitars for the note bank that no sampler has.
 
-Each partial k of a stiff string of fundamental f sounds at k·f·sqrt(1 + B·k²) (Fletcher 1964), starts with the amplitude
-that a pluck at fraction p of the string gives it, |sin(k·pi·p)| / k^tilt, and dies away at a rate growing with k². Two
-polarisations, slightly apart, beat. A body of a few resonances and a short noise of finger or plectrum complete it.
+Each partial k of a stiff string of fundamental f sounds at k·f·sqrt(1 + B·k²) (Fletcher 1964), starts with the
+amplitude that a pluck at fraction p of the string gives it, |sin(k·pi·p)| / k^tilt, and dies away at a rate growing
+with k². Two polarisations, slightly apart, beat. A body of a few resonances and a short noise of finger or plectrum
+complete it.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ class _Instrument:
         tone[:count] += self.noise_level * rng.lognormal(0, 0.4) * click
         for frequency, quality, gain in self.body:
             tone = tone + gain * _resonance(tone, frequency, quality)
-        return (tone / np.abs(tone).max() * (velocity / 127) ** 2).astype(np.float32)
+        stroke: NDArray[np.float32] = (tone / np.abs(tone).max() * (velocity / 127) ** 2).astype(np.float32)
+        return stroke
 
 
 def pluck(

@@ -1,8 +1,8 @@
 """A singing voice by source and filter, for training: notes in, sound out, with the habits that make voices hard.
 
-A band-limited pulse train follows a fundamental that scoops into notes, glides between them, wavers and drifts; vowels
-are five moving formants (Peterson and Barney 1952 averages, scaled per singer); consonants are noise before the vowel or
-a dip in level. Labels stay what was composed: a note begins where its vowel or its new pitch does.
+A band-limited pulse train follows a fundamental that scoops into notes, glides between them, wavers and drifts;
+vowels are five moving formants (Peterson and Barney 1952 averages, scaled per singer); consonants are noise before
+the vowel or a dip in level. Labels stay what was composed: a note begins where its vowel or its new pitch does.
 """
 
 from __future__ import annotations
@@ -103,7 +103,8 @@ def _pitch_curve(
             wave = np.sin(2 * np.pi * singer.vibrato_hz * since + rng.uniform(0, 6))
             curve += np.where(inside, singer.vibrato_cents / 100 * fade * wave, 0.0)
     drift = gaussian_filter1d(rng.normal(0, 1, controls), 0.08 * _CONTROL_HZ)
-    return curve + singer.drift_cents / 100 * drift / max(float(drift.std()), 1e-9)
+    drifting: NDArray[np.float64] = curve + singer.drift_cents / 100 * drift / max(float(drift.std()), 1e-9)
+    return drifting
 
 
 def _level_curve(
@@ -119,7 +120,8 @@ def _level_curve(
         if gap_s < 0.06 and rng.random() > singer.legato_chance:  # a voiced consonant: a short dip
             width = round(rng.uniform(0.02, 0.07) * _CONTROL_HZ)
             level[max(0, begin - width) : begin] *= rng.uniform(0.02, 0.4)
-    return gaussian_filter1d(level, rng.uniform(0.006, 0.02) * _CONTROL_HZ)
+    smooth: NDArray[np.float64] = gaussian_filter1d(level, rng.uniform(0.006, 0.02) * _CONTROL_HZ)
+    return smooth
 
 
 def _pulses(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -129,7 +131,7 @@ def _pulses(frequency_hz: NDArray[np.float64]) -> NDArray[np.float64]:
     divisor = np.sin(half_phase)
     near = np.abs(divisor) < 1e-6
     pulses = np.sin(harmonics * half_phase) / np.where(near, 1.0, divisor)
-    return (np.where(near, harmonics, pulses) - 1.0) / harmonics  # type: ignore[no-any-return]
+    return (np.where(near, harmonics, pulses) - 1.0) / harmonics
 
 
 def _formant_filter(
@@ -145,7 +147,7 @@ def _formant_filter(
         width = 60 + 40 * index
         gain += strength / (1 + ((frames_hz[:, None] - formants[:, index]) / width) ** 2)
     _, filtered = istft(spectrum * gain, SAMPLE_RATE_HZ, nperseg=512, noverlap=384)
-    return np.pad(filtered, (0, max(0, len(source) - len(filtered))))[: len(source)]  # type: ignore[no-any-return]
+    return np.pad(filtered, (0, max(0, len(source) - len(filtered))))[: len(source)]
 
 
 def _add_consonants(voice: NDArray[np.float64], notes: Sequence[Note], rng: np.random.Generator) -> None:

@@ -42,11 +42,11 @@ def write_atomic(path: str | PathLike[str], data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes files that only their owner may read
-            os.replace(temporary, target)
+            Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner may read
+            Path(temporary).replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                Path(temporary).unlink()
             raise
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "Choose another place with -o.")

@@ -11,7 +11,7 @@ import io
 from collections.abc import Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import symusic
 from symusic.core import ControlChangeSecond, ControlChangeTick, NoteTick, TempoTick, TimeSignatureTick
@@ -35,20 +35,22 @@ _TICKS_PER_S = _TICKS_PER_QUARTER * _TEMPO_BPM / 60  # 1920: a tick is 0.52 ms
 def read_midi(source: str | PathLike[str] | bytes) -> Notes:
     """Notes and sustain pedal of a MIDI file or its bytes, in seconds by the file's own tempo map.
 
-    Notes that never sound (no length, no velocity) are left out. Raises InputNotFoundError, InputAccessError, MidiError.
+    Notes that never sound (no length, no velocity) are left out. Raises InputNotFoundError, InputAccessError,
+    MidiError.
     """
     data, name = _bytes_of(source)
     if len(data) > MAX_FILE_BYTES:
         raise MidiError(f"{name} is {len(data)} bytes of MIDI; more than {MAX_FILE_BYTES} are not read.")
     try:
-        score = symusic.Score.from_midi(data).to("second")
+        score: Any = symusic.Score.from_midi(data).to("second")  # type: ignore[attr-defined] # their stubs lack it
     except Exception as error:  # the parser raises RuntimeError and ValueError of many kinds
         raise MidiError(
             f"{name} is not a readable MIDI file ({error}). Open and save it again in a MIDI editor."
         ) from error
     if score.end() > MAX_DURATION_S:
         raise MidiError(f"{name} lasts {score.end():.0f} s; more than {MAX_DURATION_S:.0f} s are not read.")
-    notes, pedal = [], []
+    notes: list[Note] = []
+    pedal: list[PedalEvent] = []
     for track in score.tracks:
         program = 0 if track.is_drum else track.program
         for note in track.notes:
@@ -87,12 +89,12 @@ def _bytes_of(source: str | PathLike[str] | bytes) -> tuple[bytes, str]:
 
 def to_midi_bytes(notes: Notes) -> bytes:
     """A type 1 MIDI file at 120 bpm; onsets and offsets keep their place to half a tick, 0.26 ms."""
-    score = symusic.Score(_TICKS_PER_QUARTER)
+    score: Any = symusic.Score(_TICKS_PER_QUARTER)
     score.tempos.append(TempoTick(0, qpm=_TEMPO_BPM))
     score.time_signatures.append(TimeSignatureTick(0, 4, 4))
     instruments = sorted({(note.is_drum, note.program) for note in notes} | {(False, e.program) for e in notes.pedal})
     for is_drum, program in instruments:
-        track = symusic.Track(name="drums" if is_drum else f"program {program}", program=program, is_drum=is_drum)
+        track: Any = symusic.Track(name="drums" if is_drum else f"program {program}", program=program, is_drum=is_drum)
         for note in notes:
             if (note.is_drum, note.program) == (is_drum, program):
                 begin = round(note.onset_s * _TICKS_PER_S)

@@ -108,6 +108,7 @@ def test_a_full_gpu_hands_over_to_the_cpu_and_says_so(
 
     class FullGpu(Model):
         def __call__(self, samples: NDArray[np.float32]) -> Block:
+            assert len(samples)
             raise torch.cuda.OutOfMemoryError("no room")
 
     full = FullGpu(model.network, torch.device("cuda", 0), "fp32")
