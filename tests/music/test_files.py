@@ -38,6 +38,7 @@ def test_other_json_is_an_error_that_says_what_was_expected(text: str) -> None:
         from_json(text)
 
 
+@pytest.mark.filterwarnings("ignore:Passing a schema:DeprecationWarning")  # inside jams
 def test_jams_is_valid_and_keeps_instruments_apart(tmp_path: Path) -> None:
     whole = Notes.of([Note(0, 1, 60, 127, 40), Note(1, 2, 62, 64, 40), Note(0.5, 0.6, 36, 90, 0, True)])
     path = tmp_path / "a.jams"

@@ -52,7 +52,8 @@ def compress(samples: Samples, rng: Rng) -> Samples:
     """Soft saturation, from none to heavy."""
     peak = max(float(np.abs(samples).max()), 1e-6)
     drive = rng.uniform(0.5, 6.0)
-    return (np.tanh(samples / peak * drive) / np.tanh(drive) * peak).astype(np.float32)
+    pressed: Samples = (np.tanh(samples / peak * drive) / np.tanh(drive) * peak).astype(np.float32)
+    return pressed
 
 
 def with_noise(samples: Samples, rate_hz: int, rng: Rng) -> Samples:

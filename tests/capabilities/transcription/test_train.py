@@ -1,0 +1,71 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tutti.capabilities.transcription import train as recipe_module
+from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig
+from tutti.capabilities.transcription.train import read_recipe, train
+from tutti.errors import TrainingError
+from tutti.weights.opening import open_strict
+
+NETWORK = {"stem": 2, "column": 2, "width": 4, "blocks": 1, "spectrum_width": 4, "spectrum_blocks": 1}
+
+
+@pytest.fixture
+def recipe(
+    tmp_path: Path, bank: Path, percepiano_root: Path, groove_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(
+        f'seed = 3\n[material]\npercepiano = "{percepiano_root}"\ngroove_midi = "{groove_root}"\nbank = "{bank}"\n'
+        'corpus = "corpus"\nshards = 1\npieces_per_shard = 2\npiece_s = 5.984\nprocesses = 1\nplucked_guitars = 0\n'
+        "[network]\n" + "".join(f"{name} = {value}\n" for name, value in NETWORK.items()) + "[learning]\nsteps = 3\n"
+        "batch = 2\ncrop_frames = 96\nlearning_rate = 1e-3\nvalidation_pieces = 1\n"
+    )
+    monkeypatch.setattr(recipe_module, "build_bank", lambda *_: iter(()))  # the bank of sines is already there
+    return path
+
+
+def test_a_recipe_makes_its_material_trains_and_validates(recipe: Path, tmp_path: Path) -> None:
+    weights = train(recipe, tmp_path / "run", device="cpu")
+    open_strict(NotesNet(NotesNetConfig(**NETWORK)), weights, "tiny")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    report = json.loads((tmp_path / "run" / "validation.json").read_text())
+    assert set(report["thresholds"]) == {"onset", "frame", "offset", "drum"}
+    assert (tmp_path / "corpus" / "shard_00000.json").exists()
+
+
+def test_time_runs_out_and_the_run_goes_on_from_there(recipe: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
+    train(recipe, tmp_path / "run", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+
+
+def test_batches_follow_from_the_step_alone(recipe: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
+    batches = recipe_module._Batches(read_recipe(recipe), recipe_module.FeatureShards(tmp_path / "corpus"))
+    first, again, other = batches(5), batches(5), batches(6)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["frames"], other["frames"])
+    assert float(first["frames"].min()) >= 0.0
+    assert float(first["frames"].max()) <= 2.0
+
+
+def test_a_missing_or_malformed_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="No recipe"):
+        read_recipe(tmp_path / "no.toml")
+    (tmp_path / "bad.toml").write_text("seed = 'x'")
+    with pytest.raises(TrainingError, match="seed"):
+        read_recipe(tmp_path / "bad.toml")
+    (tmp_path / "broken.toml").write_text("seed = ")
+    with pytest.raises(TrainingError, match="not a recipe"):
+        read_recipe(tmp_path / "broken.toml")
+
+
+def test_the_shipped_recipe_is_one_and_fits_the_shipped_network() -> None:
+    recipe = read_recipe(Path(__file__).parents[3] / "recipes" / "tutti-notes.toml")
+    assert NotesNetConfig(**recipe.network) == NotesNetConfig()
