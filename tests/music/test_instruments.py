@@ -18,7 +18,7 @@ def test_the_128_programs_lie_in_sixteen_families_of_eight() -> None:
 
 
 def test_percussion_keys_have_names_where_general_midi_gives_one() -> None:
-    assert percussion_name(42) == "Closed Hi-Hat"
+    assert percussion_name(42) == "Closed Hi-hat"
     assert percussion_name(22) is None
     assert all(percussion_name(key_of_class(name)) for name in DRUM_CLASSES)
 
