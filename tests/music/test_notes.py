@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tutti.errors import OptionError
 from tutti.music.notes import Note, Notes, PedalEvent
@@ -17,9 +19,20 @@ def test_a_note_that_cannot_sound_is_refused(wrong: dict[str, float]) -> None:
         Note(**fields)  # type: ignore[arg-type]
 
 
-def test_a_pedal_goes_down_before_it_comes_up() -> None:
+@pytest.mark.parametrize("wrong", [(1.0, 1.0), (-1.0, 1.0), (0.0, float("inf")), (0.0, 1.0, 128), (0.0, 1.0, -1)])
+def test_a_pedal_goes_down_before_it_comes_up(wrong: tuple[float, float] | tuple[float, float, int]) -> None:
     with pytest.raises(OptionError):
-        PedalEvent(1.0, 1.0)
+        PedalEvent(*wrong)
+
+
+def test_drums_have_no_program() -> None:
+    assert Note(0, 1, 36, 64, 8, True) == Note(0, 1, 36, 64, 0, True)
+
+
+@given(st.from_type(Notes))
+def test_the_order_of_notes_is_the_order_of_their_type(notes: Notes) -> None:
+    assert list(notes.notes) == sorted(notes.notes)
+    assert list(notes.pedal) == sorted(notes.pedal)
 
 
 def test_notes_are_sorted_and_know_their_end() -> None:

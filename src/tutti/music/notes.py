@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from tutti.errors import OptionError
 
@@ -19,7 +20,7 @@ class Note:
     pitch: int
     """MIDI number 0–127; for drums the General MIDI percussion key."""
     program: int
-    """General MIDI program 0–127, counted from 0; 0 for drums."""
+    """General MIDI program 0–127, counted from 0; always 0 for drums: kits are not told apart."""
     offset_s: float
     velocity: int
     """1–127."""
@@ -36,6 +37,8 @@ class Note:
             raise OptionError(f"A note's velocity is 1-127; got {velocity}.")
         if not 0 <= program <= 127:
             raise OptionError(f"A note's program is 0-127; got {program}.")
+        if is_drum:
+            program = 0
         for name, value in (
             ("onset_s", float(onset_s)),
             ("offset_s", float(offset_s)),
@@ -64,6 +67,13 @@ class PedalEvent:
             raise OptionError(
                 f"A pedal event needs 0 <= onset_s < offset_s, both finite; got {self.onset_s} and {self.offset_s}."
             )
+        if not 0 <= self.program <= 127:
+            raise OptionError(f"A pedal event's program is 0-127; got {self.program}.")
+
+
+# The order of the two types above; as a key it sorts long pieces several times faster than their comparison does.
+_IN_ORDER = attrgetter("onset_s", "pitch", "program", "offset_s", "velocity", "is_drum")
+_PEDAL_IN_ORDER = attrgetter("onset_s", "offset_s", "program")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +84,8 @@ class Notes:
     pedal: tuple[PedalEvent, ...] = field(default=())
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "notes", tuple(sorted(self.notes)))
-        object.__setattr__(self, "pedal", tuple(sorted(self.pedal)))
+        object.__setattr__(self, "notes", tuple(sorted(self.notes, key=_IN_ORDER)))
+        object.__setattr__(self, "pedal", tuple(sorted(self.pedal, key=_PEDAL_IN_ORDER)))
 
     @classmethod
     def of(cls, notes: Iterable[Note], pedal: Iterable[PedalEvent] = ()) -> Notes:
