@@ -1,75 +1,90 @@
+import contextlib
 import errno
-import json
 import os
 import resource
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-import jams
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tutti.errors import MidiError, OutputError
-from tutti.music.drum_kit import DRUM_CLASSES, class_of_key, key_of_class
+from tutti.errors import OutputError
 from tutti.music.files import write_atomic
-from tutti.music.jams_file import to_jams
-from tutti.music.json_file import from_json, to_json
-from tutti.music.notes import Note, Notes, PedalEvent
-
-times = st.floats(0, 1e5, allow_nan=False)
-notes = st.builds(
-    lambda onset, length, pitch, velocity, program, drum: Note(onset, onset + length, pitch, velocity, program, drum),
-    times, st.floats(0.001, 100), st.integers(0, 127), st.integers(1, 127), st.integers(0, 127), st.booleans(),
-)  # fmt: skip
-pedal = st.builds(lambda onset, length: PedalEvent(onset, onset + length), times, st.floats(0.001, 100))
 
 
-@given(st.lists(notes, max_size=20), st.lists(pedal, max_size=5))
-def test_json_reads_back_to_equality(some: list[Note], held: list[PedalEvent]) -> None:
-    whole = Notes.of(some, held)
-    assert from_json(to_json(whole)) == whole
+def failing(number: int) -> Any:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return fail
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"notes": 3}', '{"notes": [{"pitch": 60}]}', "[" * 100_000])
-def test_other_json_is_an_error_that_says_what_was_expected(text: str) -> None:
-    with pytest.raises(MidiError, match="onset_s"):
-        from_json(text)
+@contextlib.contextmanager
+def without_rights(folder: Path) -> Iterator[None]:
+    """In the body nothing can be made in `folder`; root gives up its rights for that long."""
+    folder.chmod(0o500)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        folder.chmod(0o700)
 
 
-@pytest.mark.filterwarnings("ignore:Passing a schema:DeprecationWarning")  # inside jams
-def test_jams_is_valid_and_keeps_instruments_apart(tmp_path: Path) -> None:
-    whole = Notes.of([Note(0, 1, 60, 127, 40), Note(1, 2, 62, 64, 40), Note(0.5, 0.6, 36, 90, 0, True)])
-    path = tmp_path / "a.jams"
-    path.write_text(json.dumps(to_jams(whole, 3.0)))
-    document = jams.load(str(path), validate=True, strict=True)
-    assert document.file_metadata.duration == 3.0
-    assert [(a.sandbox.program, a.sandbox.is_drum, len(a.data)) for a in document.annotations] == [
-        (40, False, 2),
-        (0, True, 1),
-    ]
-
-
-@pytest.mark.parametrize("name", ["plain.bin", "with space", "ünïcode ♪", "new\nline"])
+@pytest.mark.parametrize("name", ["plain.bin", "with space", "ünïcode ♪", "new\nline", ".hidden", "n" * 255])
 def test_a_file_lands_whole_and_alone(tmp_path: Path, name: str) -> None:
     write_atomic(tmp_path / name, b"first")
-    write_atomic(tmp_path / name, b"second")
+    write_atomic(str(tmp_path / name), b"second")
     assert (tmp_path / name).read_bytes() == b"second"
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
-def test_a_full_disk_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomic(tmp_path / "a", b"x")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("call", ["open", "fsync"])
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.ENOSPC, "The disk is full: free some space."),
+        (errno.EDQUOT, "The disk quota is used up: free some space."),
+        (errno.EROFS, "That file system is read-only: choose another folder with -o."),
+        (errno.EIO, "Choose another place with -o."),
+    ],
+)
+def test_a_failing_disk_leaves_the_old_file_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, advice: str
+) -> None:
     write_atomic(tmp_path / "a", b"old")
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match="disk is full: free some space"):
-        write_atomic(tmp_path / "a", b"new")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, failing(number))
+        with pytest.raises(OutputError) as caught:
+            write_atomic(tmp_path / "a", b"new")
+    assert str(caught.value) == f"Could not write {str(tmp_path / 'a')!r}: {os.strerror(number)}. {advice}"
     assert (tmp_path / "a").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_atomic(tmp_path / "a", b"new")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_real_limit_on_file_size_is_an_output_error(tmp_path: Path) -> None:
@@ -86,13 +101,33 @@ def test_a_real_limit_on_file_size_is_an_output_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_in_the_way_and_a_missing_folder_are_told(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="folder of that name"):
-        write_atomic(tmp_path, b"x")
-    with pytest.raises(OutputError, match="create it first"):
-        write_atomic(tmp_path / "no" / "a", b"x")
+def test_a_folder_without_rights_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "shut"
+    folder.mkdir()
+    with without_rights(folder), pytest.raises(OutputError, match="You may not write there: choose another folder"):
+        write_atomic(folder / "a", b"x")
+    assert list(folder.iterdir()) == []
 
 
-def test_every_drum_class_has_a_key_that_reads_back() -> None:
-    assert [class_of_key(key_of_class(name)) for name in DRUM_CLASSES] == list(DRUM_CLASSES)
-    assert (class_of_key(22), class_of_key(26), class_of_key(75)) == ("hihat_closed", "hihat_open", None)
+def test_a_device_keeps_its_place(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OutputError, match="device or pipe of that name"):
+        write_atomic(tmp_path / "pipe", b"x")
+    assert (tmp_path / "pipe").is_fifo()
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        (".", "folder of that name"),
+        ("no/a", "create it first"),
+        ("file/a", "A part of the path is not a folder"),
+        ("n" * 256, "The name is too long"),
+        ("a\0b", "null byte. Choose another name"),
+    ],
+)
+def test_a_path_that_cannot_be_written_is_told(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=advice):
+        write_atomic(tmp_path / name, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

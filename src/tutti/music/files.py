@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
+import secrets
 from os import PathLike
 from pathlib import Path
 
@@ -22,6 +22,7 @@ _ADVICE = {
     errno.EROFS: "That file system is read-only: choose another folder with -o.",
     errno.ENOENT: "The folder does not exist: create it first.",
     errno.ENOTDIR: "A part of the path is not a folder: choose another path.",
+    errno.EEXIST: "A device or pipe of that name is in the way: choose another name.",
     errno.EISDIR: "A folder of that name is in the way: choose another name.",
     errno.ENAMETOOLONG: "The name is too long: choose a shorter one with -o.",
 }
@@ -34,26 +35,32 @@ def write_atomic(path: str | PathLike[str], data: bytes) -> None:
     """
     target = Path(path)
     try:
-        if target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "Is a directory")
-        descriptor, temporary = tempfile.mkstemp(prefix=".tutti-", suffix=".part", dir=target.parent)
+        _check_target(target)
+        temporary = target.parent / f".tutti-{secrets.token_hex(8)}.part"  # short, whatever the target's name
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())  # mkstemp makes files that only their owner may read
-            Path(temporary).replace(target)
+            _write_synced(temporary, data)
+            temporary.replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
             raise
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, "Choose another place with -o.")
         raise OutputError(f"Could not write {str(target)!r}: {error.strerror or error}. {advice}") from error
+    except ValueError as error:  # a NUL in the path
+        raise OutputError(f"Could not write {str(target)!r}: {error}. Choose another name.") from error
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _check_target(target: Path) -> None:
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
+    if target.exists() and not target.is_file():  # a rename would take the place of /dev/null
+        raise FileExistsError(errno.EEXIST, "Not an ordinary file")
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask; tempfile's are private
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
