@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from tutti.music.notes import Note, Notes
@@ -10,7 +11,10 @@ __all__ = ["to_jams"]
 
 
 def to_jams(notes: Notes, duration_s: float) -> dict[str, Any]:
-    """A JAMS object: values are MIDI pitches, confidences are velocities over 127, programs in the sandbox."""
+    """A JAMS object: values are MIDI pitches, confidences are velocities over 127.
+
+    The sandbox of an annotation holds its `program` and `is_drum`; that of the object the `pedal`, as our JSON has it.
+    """
     instruments: dict[tuple[bool, int], list[Note]] = {}
     for note in notes:
         instruments.setdefault((note.is_drum, note.program), []).append(note)
@@ -23,7 +27,7 @@ def to_jams(notes: Notes, duration_s: float) -> dict[str, Any]:
             _annotation(members, is_drum, program, end_s)
             for (is_drum, program), members in sorted(instruments.items())
         ],
-        "sandbox": {},
+        "sandbox": {"pedal": [asdict(event) for event in notes.pedal]},
     }  # fmt: skip
 
 

@@ -23,13 +23,13 @@ def to_json(notes: Notes) -> str:
     return json.dumps(document)
 
 
-def from_json(text: str) -> Notes:
+def from_json(text: str | bytes) -> Notes:
     """The notes in a document of `to_json`; other keys are passed over. Raises MidiError for anything else."""
     try:
         document = json.loads(text)
         notes = [_note(fields) for fields in document["notes"]]
-        pedal = [PedalEvent(float(e["onset_s"]), float(e["offset_s"]), e["program"]) for e in document.get("pedal", [])]
-    except (ValueError, TypeError, KeyError, AttributeError, OptionError, RecursionError) as error:
+        pedal = [_pedal_event(fields) for fields in document.get("pedal", [])]
+    except (ValueError, OverflowError, TypeError, KeyError, AttributeError, OptionError, RecursionError) as error:
         raise MidiError(
             f"This is not a JSON file of notes ({type(error).__name__}: {error}). Expected an object with a list "
             f'"notes" of objects with {", ".join(_NOTE_KEYS)}.'
@@ -38,4 +38,26 @@ def from_json(text: str) -> Notes:
 
 
 def _note(fields: dict[str, Any]) -> Note:
-    return Note(**{key: fields[key] for key in _NOTE_KEYS})
+    pitch, velocity, program = (_integer(fields, key) for key in ("pitch", "velocity", "program"))
+    if not isinstance(fields["is_drum"], bool):
+        raise TypeError(f"is_drum is true or false, not {fields['is_drum']!r:.40}")
+    return Note(_seconds(fields, "onset_s"), _seconds(fields, "offset_s"), pitch, velocity, program, fields["is_drum"])
+
+
+def _pedal_event(fields: dict[str, Any]) -> PedalEvent:
+    return PedalEvent(_seconds(fields, "onset_s"), _seconds(fields, "offset_s"), _integer(fields, "program"))
+
+
+def _seconds(fields: dict[str, Any], key: str) -> float:
+    value = fields[key]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{key} is a number, not {value!r:.40}")
+    return float(value)
+
+
+def _integer(fields: dict[str, Any], key: str) -> int:
+    """Nothing is rounded: a pitch of 60.5 is no MIDI number."""
+    value = fields[key]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{key} is a whole number, not {value!r:.40}")
+    return value
