@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,3 +59,18 @@ def test_use_in_inference_mode_first_does_not_forbid_training() -> None:
     samples = tone(440.0).requires_grad_()
     FRONT_END(samples).sum().backward()
     assert samples.grad is not None
+
+
+def test_decimation_changes_no_bin_audibly() -> None:
+    undecimated = tuple(replace(resolution, decimation=1) for resolution in FRONT_END.pitch_channel)
+    plain = replace(FRONT_END, pitch_channel=undecimated)
+    extra = FRONT_END.reach - plain.reach
+    samples = torch.randn(1, 2 * FRONT_END.reach + 30 * FRONT_END.hop, generator=torch.Generator().manual_seed(1)) * 0.1
+    difference_db = (FRONT_END(samples) - plain(samples[:, extra:-extra])).abs() * 50
+    assert float(difference_db.max()) < 0.05
+
+
+def test_what_decimation_would_fold_down_is_not_heard() -> None:
+    folds_onto_a4 = tone(RATE_HZ / 8 - 440.0)
+    heard = FRONT_END(folds_onto_a4)[0, 0].max(dim=0).values[: (80 - 21) * 3]
+    assert float(heard.max()) * 50 < 10.0  # dB above the floor of -100 dB
