@@ -6,6 +6,7 @@ what a window answers depends neither on how the audio arrived nor on how much o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,6 +42,8 @@ __all__ = ["WINDOW_FRAMES", "Listener", "Model", "build", "load", "predict_block
 WINDOW_FRAMES = 1024
 """Frames a window answers for: 16.4 s. Larger ones save little, smaller ones repeat more at their edges."""
 
+_LAST_WINDOW_STEP = 64
+
 OnProgress = Callable[[str, float, float], None]
 
 
@@ -67,12 +70,12 @@ class Model:
 
     @torch.inference_mode()
     def __call__(self, samples: NDArray[np.float32]) -> Block:
-        """Answers for the WINDOW_FRAMES frames in the middle of one window's `samples`."""
+        """Answers for the frames in the middle of one window's `samples`, WINDOW_FRAMES of them or fewer at the end."""
         frames = NOTES_FRONT_END(torch.from_numpy(samples)[None].to(self.device))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             predicted = self.network(frames.contiguous(memory_format=torch.channels_last))
-        middle = slice(self.reach_frames, self.reach_frames + WINDOW_FRAMES)
-        steps = slice(self.reach_frames // STEP, (self.reach_frames + WINDOW_FRAMES) // STEP)
+        middle = slice(self.reach_frames, frames.shape[2] - self.reach_frames)
+        steps = slice(middle.start // STEP, middle.stop // STEP)
         return Block(
             onset=_array(predicted.onset[0, middle].sigmoid()),
             frame=_array(predicted.frame[0, middle].sigmoid()),
@@ -177,18 +180,22 @@ def predict_blocks(model: Listener, audio: Iterable[NDArray[np.float32]]) -> Ite
     """Answers for consecutive frames of `audio`, mono blocks of any size at the front end's rate."""
     for samples, frames in _windows(audio, model.reach_frames):
         block = model(samples)
-        yield block if frames == WINDOW_FRAMES else Block(*(getattr(block, name)[:frames] for name in _BLOCK_FIELDS))
+        yield block if frames == len(block) else Block(*(getattr(block, name)[:frames] for name in _BLOCK_FIELDS))
 
 
 _BLOCK_FIELDS = tuple(Block.__dataclass_fields__)
 
 
 def _windows(audio: Iterable[NDArray[np.float32]], reach_frames: int) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """(one window's samples with their surroundings, how many of its frames lie in the recording)."""
+    """(one window's samples with their surroundings, how many of its frames lie in the recording).
+
+    The last window is as short as the recording allows, in steps of _LAST_WINDOW_STEP frames.
+    """
     hop = NOTES_FRONT_END.hop
     before = reach_frames * hop + NOTES_FRONT_END.reach
     # the last frame of the surroundings is centred one hop before their end
-    needed = before + WINDOW_FRAMES * hop + before - hop
+    around = 2 * before - hop
+    needed = around + WINDOW_FRAMES * hop
     pending = np.zeros(before, np.float32)
     heard = given = 0
     for block in audio:
@@ -200,7 +207,9 @@ def _windows(audio: Iterable[NDArray[np.float32]], reach_frames: int) -> Iterato
             given += WINDOW_FRAMES
     frames = heard // hop + 1
     while given < frames:
-        yield np.pad(pending[:needed], (0, max(0, needed - len(pending)))), min(WINDOW_FRAMES, frames - given)
+        left = min(WINDOW_FRAMES, frames - given)
+        needed = around + math.ceil(left / _LAST_WINDOW_STEP) * _LAST_WINDOW_STEP * hop
+        yield np.pad(pending[:needed], (0, max(0, needed - len(pending)))), left
         pending = pending[WINDOW_FRAMES * hop :]
         given += WINDOW_FRAMES
 

@@ -35,6 +35,9 @@ _SPECTRUM_KERNEL = (9, 1)
 STEP = 2
 """Frames per step: the body runs at half the front end's rate and its heads answer for both frames."""
 
+_STEPS_AT_ONCE = 32
+"""Steps that are gathered at once when not training: what they take stays in the processor's cache."""
+
 _OCTAVES = (-24, -19, -12, 0, 12, 19, 24)
 
 
@@ -157,8 +160,13 @@ class _Gather(nn.Module):
 
     def forward(self, columns: Tensor) -> Tensor:
         padded = nn.functional.pad(self.squeeze(columns), (self.below, self.above))
-        taps = [padded[..., self.below + step : self.below + step + PITCHES] for step in self.intervals]
-        return self.mix(torch.cat(taps, dim=1))  # type: ignore[no-any-return]
+        stretches = [padded] if self.training else torch.split(padded, _STEPS_AT_ONCE, dim=2)
+        return torch.cat([self.mix(self._taps(stretch)) for stretch in stretches], dim=2)
+
+    def _taps(self, padded: Tensor) -> Tensor:
+        """(batch, channels · intervals, steps, 88)."""
+        first = (self.below + interval for interval in self.intervals)
+        return torch.cat([padded[..., column : column + PITCHES] for column in first], dim=1)
 
 
 class _Block(nn.Module):
