@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -157,6 +158,14 @@ def test_only_the_families_asked_for_are_kept() -> None:
     piano, guitar = FAMILIES.index("piano"), FAMILIES.index("guitar")
     notes = settle_families([heard(piano)] * 3 + [heard(guitar)] * 2, ("guitar",))
     assert [note.program for note in notes] == [program_of_family("guitar")] * 2
+
+
+def test_what_comes_later_does_not_rename_what_was_settled() -> None:
+    """Stretches of 120 s are settled each by itself, so a cut at 600 s names its notes as the whole recording does."""
+    organ = heard(FAMILIES.index("organ"), second=FAMILIES.index("guitar"))
+    begin = [organ] + [heard(FAMILIES.index("guitar"))] * 3
+    later = [replace(heard(FAMILIES.index("guitar")), onset_s=120.0, offset_s=120.5)] * 60
+    assert settle_families(begin, ()) == settle_families(begin + later, ())[: len(begin)]
 
 
 def test_no_notes_need_no_families() -> None:

@@ -28,6 +28,7 @@ _REST_FRAMES = 3
 _LEAST_FRAMES = 2
 """Frames after its onset in which a note cannot end: its pitch may only be rising."""
 _SHARE_ROUNDS = 10
+_STRETCH_S = 120.0
 _FAMILY_FRAMES = (1, 3, 5)
 """Frames after the onset at which the family is read."""
 
@@ -226,14 +227,21 @@ def _silence(like: Block, frames: int) -> Block:
 
 
 def settle_families(heard: list[HeardNote], allowed: tuple[str, ...], least_share: float = 0.06) -> list[Note]:
-    """Give each note its instrument, given what the recording as a whole seems to be played on.
+    """Give each note its instrument, given what the music around it seems to be played on.
 
-    A recording has a handful of instruments, and a note alone often leaves its own open: the shares of the families are
-    estimated from all notes by expectation maximisation and weigh in each note's choice; families below `least_share`
-    are not there. `allowed` are the families to keep notes of (all when empty).
+    Music has a handful of instruments at a time, and a note alone often leaves its own open: the shares of the families
+    are estimated from all notes of a stretch by expectation maximisation and weigh in each note's choice; families
+    below `least_share` are not there. Stretches lie on a fixed grid of _STRETCH_S, so what a note is called does not
+    depend on how long the recording goes on. `allowed` are the families to keep notes of (all when empty).
     """
-    if not heard:
-        return []
+    stretches: dict[int, list[HeardNote]] = {}
+    for note in heard:
+        stretches.setdefault(int(note.onset_s // _STRETCH_S), []).append(note)
+    settled = (_settle_stretch(stretch, allowed, least_share) for stretch in stretches.values())
+    return [note for stretch in settled for note in stretch]
+
+
+def _settle_stretch(heard: list[HeardNote], allowed: tuple[str, ...], least_share: float) -> list[Note]:
     scores = np.stack([note.family for note in heard])  # (notes, families)
     shares = np.full(len(FAMILIES), 1.0 / len(FAMILIES))
     for _ in range(_SHARE_ROUNDS):
