@@ -1,5 +1,7 @@
 """A note bank of sines and two tiny MIDI data sets, so that no sound font is needed."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +23,12 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frequency_hz = 440 * 2 ** ((np.array(pitches) - 69) / 12)
     tones = np.sin(2 * np.pi * frequency_hz[:, None] * time_s) * np.exp(-2 * time_s)
     samples = np.stack([tones * 0.2, tones * 0.8], axis=1).astype(np.float32)
-    for program in range(96):
-        write_voice(
-            folder, VoiceSheet(f"sine_{program:03d}", program, False, pitches, (45, 90), 0.6, 0.05, "t", "t"), samples
-        )
+    sheet = VoiceSheet("sine_000", 0, False, pitches, (45, 90), 0.6, 0.05, "t", "t")
+    write_voice(folder, sheet, samples)
+    for program in range(1, 96):
+        name = f"sine_{program:03d}"
+        (folder / f"{name}.npy").hardlink_to(folder / "sine_000.npy")
+        (folder / f"{name}.json").write_text(json.dumps({**asdict(sheet), "name": name, "program": program}))
     rng = np.random.default_rng(0)
     clicks = rng.normal(0, 0.3, (len(KIT), 1, 4000)) * np.exp(-np.arange(4000) / 400)
     write_voice(folder, VoiceSheet("kit", 0, True, KIT, (100,), 0.1, 0.1, "t", "t"), clicks.astype(np.float32))

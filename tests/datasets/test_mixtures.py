@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from tutti.audio.log_frequency import NOTES_FRONT_END
+from tutti.datasets.composer import Part
 from tutti.datasets.feature_shards import STEPS_PER_UNIT, FeatureShards, write_shard
 from tutti.datasets.mixtures import KINDS, SINGER_PROGRAM, Mixer
 from tutti.datasets.note_bank import SAMPLE_RATE_HZ
 from tutti.errors import TrainingError
+from tutti.music.notes import Note
 
 DURATION_S = 7.984
 
@@ -75,6 +77,25 @@ def test_the_held_out_scores_are_other_scores(
     assert min(note.pitch for note in held.performances[0]) == 70
     assert min(note.pitch for note in mixer.performances[0]) == 50
     assert len(held.grooves) == len(mixer.grooves) == 1
+
+
+def test_a_part_too_soft_to_hear_leaves_its_band_in_peace(mixer: Mixer, monkeypatch: pytest.MonkeyPatch) -> None:
+    loud, soft = Note(1.0, 1.4, 60, 90), Note(2.0, 2.4, 60, 1)
+    monkeypatch.setattr(mixer, "_compose", lambda *_: [Part(0, [loud]), Part(1, [soft])])
+    assert np.isfinite(mixer.draw(np.random.default_rng(0), "band").samples).all()
+
+
+def test_a_note_held_to_the_end_of_its_sample_fades_out(mixer: Mixer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tutti.audio.augment.degrade", lambda samples, *_: samples)
+    monkeypatch.setattr("tutti.audio.augment.colour", lambda samples, *_, **__: samples)
+    monkeypatch.setattr(mixer, "_compose", lambda *_: [Part(0, [Note(1.0, 5.0, 60, 90)])])
+    piece = mixer.draw(np.random.default_rng(0), "line")
+    (note,) = piece.notes
+    end = round(note.offset_s * SAMPLE_RATE_HZ)
+    assert note.offset_s == pytest.approx(1.6)  # the sample lasts 0.6 s
+    before, last = piece.samples[end - 1200 : end - 600], piece.samples[end - 24 : end]
+    assert np.abs(last).max() < 0.1 * np.abs(before).max()
+    assert not piece.samples[end:].any()
 
 
 def test_missing_data_sets_and_banks_say_what_is_missing(

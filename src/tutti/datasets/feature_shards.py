@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tutti.audio.log_frequency import LogFrequency
 from tutti.datasets.mixtures import Mixer
 from tutti.errors import TrainingError
+from tutti.music.files import write_atomic
 from tutti.music.notes import Note
 
 __all__ = ["STEPS_PER_UNIT", "FeatureShards", "write_shard"]
@@ -36,7 +37,7 @@ def write_shard(folder: Path, number: int, pieces: int, mixer: Mixer, front_end:
         features.append((frames * STEPS_PER_UNIT).round().to(torch.uint8).numpy())
         labels.append([(n.onset_s, n.offset_s, n.pitch, n.velocity, n.program, n.is_drum) for n in piece.notes])
     np.save(folder / f"shard_{number:05d}.npy", np.stack(features))
-    (folder / f"shard_{number:05d}.json").write_text(json.dumps(labels))
+    write_atomic(folder / f"shard_{number:05d}.json", json.dumps(labels).encode())
 
 
 class FeatureShards:
@@ -49,7 +50,7 @@ class FeatureShards:
         self._known: set[str] = set()
         self.refresh()
         if not self.features:
-            raise TrainingError(f"No feature shards in {folder}. Make them: tutti train corpus -o {folder}")
+            raise TrainingError(f"No feature shards in {folder}. Make them: tutti train transcription --config RECIPE")
 
     def refresh(self) -> None:
         for path in sorted(self.folder.glob("shard_*.json")):

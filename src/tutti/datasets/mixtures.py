@@ -19,7 +19,7 @@ from tutti.datasets.composer import SINGER, Part
 from tutti.datasets.note_bank import SAMPLE_RATE_HZ, Voice, open_bank
 from tutti.datasets.singing import sing
 from tutti.errors import TrainingError
-from tutti.music.drum_kit import class_of_key
+from tutti.music.drum_kit import class_of_key, key_of_class
 from tutti.music.midi import read_midi
 from tutti.music.notes import Note
 
@@ -32,15 +32,15 @@ SINGER_PROGRAM = 53
 """The program that a singer's notes are labelled with: General MIDI "Voice Oohs"."""
 
 KINDS: dict[str, float] = {
-    "performed piano": 0.26,
-    "composed piano": 0.08,
-    "performed other": 0.08,
-    "polyphonic": 0.09,
-    "guitar": 0.16,
-    "singing": 0.09,
+    "performed piano": 0.24,
+    "composed piano": 0.06,
+    "performed other": 0.06,
+    "polyphonic": 0.07,
+    "guitar": 0.13,
+    "singing": 0.08,
     "line": 0.06,
-    "band": 0.13,
-    "drums": 0.04,
+    "band": 0.18,
+    "drums": 0.11,
     "nothing": 0.01,
 }
 
@@ -151,11 +151,13 @@ class Mixer:
         notes: list[Note] = []
         for part in parts:
             sound, played = self._perform(part, rng)
-            loudness = max(float(np.sqrt(np.mean(sound[np.abs(sound) > 1e-4] ** 2))) if played else 0.0, 1e-6)
-            if len(parts) > 1:  # parts meet at like loudness, apart by the level the composer chose
-                sound *= 10 ** (part.level_db / 20) * 0.1 / loudness
+            audible = sound[np.abs(sound) > 1e-4]
+            if len(parts) > 1 and len(audible):  # parts meet at like loudness, apart by the level the composer chose
+                sound *= 10 ** (part.level_db / 20) * 0.1 / float(np.sqrt(np.mean(audible**2)))
             if rng.random() < 0.4:
                 sound = augment.colour(sound, SAMPLE_RATE_HZ, rng, bands=3, depth_db=6.0)
+            if len(parts) > 1 and rng.random() < 0.25:
+                sound = augment.room(sound, SAMPLE_RATE_HZ, rng)
             samples += sound
             notes += [_at_level(note, part.level_db if len(parts) > 1 else 0.0) for note in played]
         return Piece(kind, augment.degrade(samples, SAMPLE_RATE_HZ, rng), tuple(sorted(notes)))
@@ -206,8 +208,13 @@ class Mixer:
         return notes
 
     def _groove(self, rng: Rng) -> list[Note]:
-        """A stretch of a drummer's take, repeated to fill the piece, at another pace, perhaps with a voice muted."""
+        """Stretches of drummers' takes, at another pace, until the piece is full, perhaps with a voice muted.
+
+        Takes are mostly kick, snare and hi-hat: so that the rest is heard as well, the hi-hat may move to the ride or
+        the crash, strokes of the snare go to the toms now and then, and some kicks get a cymbal.
+        """
         notes: list[Note] = []
+        moved = self._moved_voices(rng)
         begin_s = rng.uniform(0, 0.5)
         muted = {name for name in ("hihat_closed", "ride", "crash", "kick") if rng.random() < 0.06}
         while begin_s < self.duration_s - 1:
@@ -216,10 +223,25 @@ class Mixer:
             skip_s = rng.uniform(0, max(0.0, source[-1].onset_s * pace - 8.0)) if source else 0.0
             for note in source:
                 onset_s = begin_s + note.onset_s * pace - skip_s
-                if begin_s <= onset_s < self.duration_s - 0.05 and class_of_key(note.pitch) not in muted:
-                    notes.append(Note(onset_s, onset_s + 0.04, note.pitch, note.velocity, 0, True))
+                name = class_of_key(note.pitch)
+                if not begin_s <= onset_s < self.duration_s - 0.05 or name in muted:
+                    continue
+                key = moved.get(name, note.pitch)
+                if name == "snare" and rng.random() < 0.15:
+                    key = key_of_class(str(rng.choice(["tom_high", "tom_mid", "tom_low", "side_stick"])))
+                notes.append(Note(onset_s, onset_s + 0.04, key, note.velocity, 0, True))
+                if name == "kick" and rng.random() < 0.06:
+                    cymbal = key_of_class(str(rng.choice(["crash", "crash", "splash", "china"])))
+                    notes.append(Note(onset_s, onset_s + 0.04, cymbal, max(note.velocity, 70), 0, True))
             begin_s = max((note.onset_s for note in notes), default=begin_s) + rng.uniform(0.2, 1.0)
         return notes
+
+    @staticmethod
+    def _moved_voices(rng: Rng) -> dict[str | None, int]:
+        """What the drummer's hand on the hi-hat plays instead, by class."""
+        names = ["hihat_closed", "hihat_open", "ride", "ride_bell", "crash"]
+        instead = str(rng.choice(names, p=[0.64, 0.1, 0.18, 0.03, 0.05]))
+        return {} if instead == "hihat_closed" else {"hihat_closed": key_of_class(instead)}
 
     def _perform(self, part: Part, rng: Rng) -> tuple[Samples, list[Note]]:
         if part.program == SINGER:
@@ -270,14 +292,22 @@ class Mixer:
         return samples, played
 
 
+_FADE_S = 0.02
+
+
 def _released(sound: Samples, held_s: float, release_s: float) -> Samples:
-    """`sound` let go after `held_s`: it dies away by 60 dB in 7 times `release_s` (the array is changed and cut)."""
+    """`sound` let go after `held_s`: it dies away by 60 dB in 7 times `release_s` (the array is changed and cut).
+
+    Sound that ends before it has died away fades out over its last _FADE_S, as nothing real stops dead.
+    """
     held = round(held_s * SAMPLE_RATE_HZ)
     tail = round(5 * release_s * SAMPLE_RATE_HZ)
     sound = sound[: held + tail]
     fading = len(sound) - held
     if fading > 0:
         sound[held:] *= np.exp(np.arange(fading, dtype=np.float32) * np.float32(-1 / (release_s * SAMPLE_RATE_HZ)))
+    last = min(len(sound), round(_FADE_S * SAMPLE_RATE_HZ))
+    sound[len(sound) - last :] *= np.linspace(1, 0, last, dtype=np.float32)
     return sound
 
 

@@ -127,7 +127,7 @@ def open_bank(folder: Path) -> dict[str, Voice]:
         fields["pitches"], fields["velocities"] = tuple(fields["pitches"]), tuple(fields["velocities"])
         voices[fields["name"]] = Voice(VoiceSheet(**fields), sheet_path.with_suffix(".npy"))
     if not voices:
-        raise TrainingError(f"No note bank in {folder}. Build it: tutti train bank -o {folder}")
+        raise TrainingError(f"No note bank in {folder}. Build it: tutti train transcription --config RECIPE")
     return voices
 
 

@@ -4,7 +4,7 @@ import torch
 
 from tutti.capabilities.transcription.families import FAMILIES
 from tutti.capabilities.transcription.models.tutti_notes import Predictions
-from tutti.capabilities.transcription.targets import Targets, losses, targets_of
+from tutti.capabilities.transcription.targets import Targets, both, losses, targets_of
 from tutti.music.drum_kit import DRUM_CLASSES
 from tutti.music.notes import Note
 
@@ -41,6 +41,16 @@ def test_a_crop_counts_from_its_first_frame_and_leaves_out_what_is_beyond() -> N
     targets = targets_of([*NOTES, Note(50.0, 51.0, 70, 64), Note(0.1, 0.2, 10, 64)], 35, 40, FRAME_S)
     assert targets.onset[:, 60 - 21].argmax() == 5
     assert targets.onset.sum() == pytest.approx(targets.onset[:, 60 - 21].sum())
+
+
+def test_two_stretches_at_once_have_the_notes_of_both() -> None:
+    one, other = targets_of(NOTES[:1], 0, 100, FRAME_S), targets_of(NOTES[1:], 0, 100, FRAME_S)
+    joined, whole = both(one, other), targets_of(NOTES, 0, 100, FRAME_S)
+    for name in Targets.__dataclass_fields__:
+        assert np.array_equal(getattr(joined, name), getattr(whole, name)), name
+    piano = targets_of([Note(40 * FRAME_S, 60 * FRAME_S, 60, 90)], 0, 100, FRAME_S)
+    assert both(one, piano).family[20, 39] == FAMILIES.index("guitar")
+    assert both(piano, one).family[20, 39] == FAMILIES.index("piano")
 
 
 def tensors(targets: Targets) -> dict[str, torch.Tensor]:

@@ -1,6 +1,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,6 +44,27 @@ def test_time_runs_out_and_the_run_goes_on_from_there(recipe: Path, tmp_path: Pa
     train(recipe, tmp_path / "run", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
     lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
+
+
+def test_a_finished_run_cannot_go_on_elsewhere(recipe: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run", device="cpu")
+    with pytest.raises(TrainingError, match="done all its 3 steps"):
+        train(recipe, tmp_path / "other", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
+
+
+def test_missing_scores_are_named_before_anything_is_learnt(recipe: Path, tmp_path: Path, groove_root: Path) -> None:
+    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
+    recipe.write_text(recipe.read_text().replace(str(groove_root), str(tmp_path / "gone")))
+    with pytest.raises(TrainingError, match=r"info\.csv"):
+        train(recipe, tmp_path / "other", device="cpu")
+    assert not (tmp_path / "other").exists()
+
+
+def test_two_pieces_at_once_add_their_powers() -> None:
+    tone, floor = np.full((2, 4, 6), 1.2, np.float32), np.zeros((2, 4, 6), np.float32)
+    assert recipe_module._sum(tone, tone, 0.0) == pytest.approx(np.full((2, 4, 6), 1.2 + 3.01 / 50), abs=1e-4)
+    assert recipe_module._sum(tone, tone, -60.0) == pytest.approx(tone, abs=1e-4)
+    assert not recipe_module._sum(floor, floor, -8.0).any()
 
 
 def test_batches_follow_from_the_step_alone(recipe: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tutti.capabilities.transcription.models.tutti_notes import LOWEST_PITCH, PI
 from tutti.music.drum_kit import DRUM_CLASSES, class_of_key
 from tutti.music.notes import Note
 
-__all__ = ["Targets", "losses", "targets_of"]
+__all__ = ["Targets", "both", "losses", "targets_of"]
 
 _ONSET_WIDTH = 2.0
 """Frames over which an onset's target falls from 1 to 0, either side; fractions of a frame carry the exact time
@@ -69,6 +69,16 @@ def targets_of(notes: Sequence[Note], begin: int, frames: int, frame_s: float, t
         known = _FAMILY_INDEX.get(family_of_program(note.program) or "", _UNKNOWN)
         family[first : max(last, round(min(stop / STEP, start / STEP + 16))), column] = known
     return Targets(onset, frame, offset, velocity, family, drum_onset, drum_velocity)
+
+
+def both(first: Targets, second: Targets) -> Targets:
+    """Targets of two stretches that sound at once; where both know a family, the first one's."""
+    larger = {
+        name: np.maximum(getattr(first, name), getattr(second, name))
+        for name in Targets.__dataclass_fields__
+        if name != "family"
+    }
+    return Targets(**larger, family=np.where(first.family == _UNKNOWN, second.family, first.family))
 
 
 _FAMILY_INDEX = {name: index for index, name in enumerate(FAMILIES)}

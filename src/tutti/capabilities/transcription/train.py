@@ -15,17 +15,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from tutti.audio.log_frequency import NOTES_FRONT_END
+from tutti.audio.log_frequency import DB_PER_UNIT, NOTES_FRONT_END
 from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig, Predictions
 from tutti.capabilities.transcription.run import build
-from tutti.capabilities.transcription.targets import losses, targets_of
+from tutti.capabilities.transcription.targets import Targets, both, losses, targets_of
 from tutti.capabilities.transcription.thresholds import choose_thresholds
 from tutti.datasets.feature_shards import STEPS_PER_UNIT, FeatureShards, write_shard
-from tutti.datasets.mixtures import Mixer
+from tutti.datasets.mixtures import Mixer, Piece
 from tutti.datasets.note_bank import build_bank
 from tutti.datasets.plucked import build_plucked
 from tutti.errors import TrainingError
@@ -61,6 +62,7 @@ class Learning(_Table):
     learning_rate: float = Field(2e-3, gt=0)
     warmup_steps: int = Field(100, ge=1)
     transpose: int = Field(4, ge=0, le=12)
+    mixed: float = Field(0.25, ge=0, le=1)
     validation_pieces: int = Field(48, ge=1)
 
 
@@ -93,10 +95,11 @@ def train(
     """Train by the recipe at `config_path`; returns the averaged weights, `run_dir/tutti-notes.safetensors`.
 
     Stops after `max_minutes` if given; `resume` is the `run_dir/checkpoint.ckpt` of a run that stopped. Losses go to
-    `run_dir/losses.jsonl`. Raises TrainingError when material is missing.
+    `run_dir/losses.jsonl`. Raises TrainingError when material is missing, before anything is learnt.
     """
     recipe = read_recipe(config_path)
     _build_material(recipe, config_path.parent)
+    validation = _validation_pieces(recipe, config_path.parent)
     run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = NotesNet(NotesNetConfig(**recipe.network)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -117,16 +120,22 @@ def train(
                 print(f"step {step.number} of {learning.steps}, {minutes:.1f} min, {step.losses}", flush=True)
             if out_of_time:
                 break
-    _validate(recipe, config_path.parent, weights)
+    if not weights.exists():
+        raise TrainingError(f"{resume} has done all its {learning.steps} steps; go on in its own folder.")
+    _validate(recipe, validation, weights)
     return weights
 
 
-def _validate(recipe: Recipe, base: Path, weights: Path) -> None:
-    """Choose thresholds on pieces of the validation scores and write them with their scores beside `weights`."""
+def _validation_pieces(recipe: Recipe, base: Path) -> list[Piece]:
+    """Pieces of the scores that are kept from training."""
     material = recipe.material
     mixer = Mixer(base / material.bank, base / material.percepiano, base / material.groove_midi, material.piece_s, True)
     rng = np.random.default_rng((recipe.seed, 11))
-    pieces = [mixer.draw(rng) for _ in range(recipe.learning.validation_pieces)]
+    return [mixer.draw(rng) for _ in range(recipe.learning.validation_pieces)]
+
+
+def _validate(recipe: Recipe, pieces: list[Piece], weights: Path) -> None:
+    """Choose thresholds on `pieces` and write them with their scores beside `weights`."""
     model = build(weights, recipe.network, torch.device("cpu"), "fp32")
     thresholds, scores = choose_thresholds(model, ((piece.samples, Notes.of(piece.notes)) for piece in pieces))
     report = {"thresholds": asdict(thresholds), "scores": scores}
@@ -160,16 +169,31 @@ class _Batches:
         return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 
     def _item(self, rng: np.random.Generator) -> dict[str, Tensor]:
+        frames, targets = self._crop(rng)
+        if rng.random() < self.recipe.learning.mixed:  # two pieces at once are denser than anything the composer writes
+            other, more = self._crop(rng)
+            frames, targets = _sum(frames, other, rng.uniform(-8, 8)), both(targets, more)
+        frames = np.where(frames > 0, frames + _tilt(rng, frames.shape[-1]), 0.0).clip(0.0, 2.0)
+        tensors = {name: torch.from_numpy(getattr(targets, name)) for name in targets.__dataclass_fields__}
+        return {"frames": torch.from_numpy(frames.astype(np.float32)), **tensors}
+
+    def _crop(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], Targets]:
+        """A stretch of a piece, moved in pitch: front-end units (2, frames, bins) and their targets."""
         learning = self.recipe.learning
         stored, notes, begin = self.shards.crop(rng, learning.crop_frames)
         transpose = int(rng.integers(-learning.transpose, learning.transpose + 1))
         mistune = int(rng.choice([-1, 0, 0, 0, 1]))  # bins of a third of a semitone
-        per = NOTES_FRONT_END.bins_per_semitone
-        frames = _shifted(stored, transpose * per + mistune).astype(np.float32) / STEPS_PER_UNIT
-        frames = np.where(frames > 0, frames + _tilt(rng, frames.shape[-1]), 0.0).clip(0.0, 2.0)
+        frames = _shifted(stored, transpose * NOTES_FRONT_END.bins_per_semitone + mistune)
         targets = targets_of(notes, begin, learning.crop_frames, NOTES_FRONT_END.frame_s, transpose)
-        tensors = {name: torch.from_numpy(getattr(targets, name)) for name in targets.__dataclass_fields__}
-        return {"frames": torch.from_numpy(frames.astype(np.float32)), **tensors}
+        return frames.astype(np.float32) / np.float32(STEPS_PER_UNIT), targets
+
+
+def _sum(first: NDArray[np.float32], second: NDArray[np.float32], level_db: float) -> NDArray[np.float32]:
+    """Two spectra sounding together, the second `level_db` above the first over the stretch (powers add)."""
+    powers = [10 ** (frames * np.float32(DB_PER_UNIT / 10)) for frames in (first, second)]
+    ratio = float(powers[0].mean() / powers[1].mean()) * 10 ** (level_db / 10)
+    summed: NDArray[np.float32] = np.log10(powers[0] + powers[1] * np.float32(ratio)) * np.float32(10 / DB_PER_UNIT)
+    return np.where(summed > 0.02, summed, 0.0)  # two floors are a floor
 
 
 def _shifted(frames: np.ndarray[Any, Any], bins: int) -> np.ndarray[Any, Any]:
@@ -191,15 +215,16 @@ def _tilt(rng: np.random.Generator, bins: int) -> np.ndarray[Any, Any]:
 def _build_material(recipe: Recipe, base: Path) -> None:
     """Render the bank and draw the shards that are not there yet."""
     material = recipe.material
-    corpus = base / material.corpus
+    corpus, bank = base / material.corpus, base / material.bank
     missing = [n for n in range(material.shards) if not (corpus / f"shard_{n:05d}.json").exists()]
-    if not missing:
+    if not missing and any(bank.glob("*.json")):
         return
-    bank = base / material.bank
     for name in build_bank(bank, base / material.salamander if material.salamander else None):
         print(f"bank: {name}", flush=True)
     for name in build_plucked(bank, material.plucked_guitars, recipe.seed):
         print(f"bank: {name}", flush=True)
+    if not missing:
+        return
     jobs = [(recipe, base, missing[part :: material.processes]) for part in range(material.processes)]
     with multiprocessing.get_context("spawn").Pool(material.processes) as pool:
         pool.starmap(_write_shards, jobs)
