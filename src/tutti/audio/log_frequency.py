@@ -117,7 +117,7 @@ def _filter_reach(decimation: int) -> int:
 
 @cache
 def _low_pass(decimation: int) -> NDArray[np.float64]:
-    """A linear-phase low-pass of `decimation · _FILTER_SPAN + 1` taps; it spares what lies below 0.3 of the new rate."""
+    """A linear-phase low-pass of `decimation · _FILTER_SPAN + 1` taps; sound below 0.3 of the new rate passes."""
     reach = _filter_reach(decimation)
     taps = np.sinc(np.arange(-reach, reach + 1) / decimation) * np.kaiser(2 * reach + 1, 10.06)
     whole: NDArray[np.float64] = taps / taps.sum()
