@@ -10,6 +10,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from tutti.audio.log_frequency import NOTES_FRONT_END
 from tutti.capabilities.transcription.decode import Block
 from tutti.capabilities.transcription.metrics import evaluate
 from tutti.capabilities.transcription.run import WINDOW_FRAMES, Model, load, predict_blocks, run
@@ -66,6 +67,23 @@ def test_a_cut_hears_what_the_whole_hears(guitar: NDArray[np.float32]) -> None:
     whole = next(iter(predict_blocks(model, [np.tile(guitar, 2)[: 2 * window]])))
     cut = next(iter(predict_blocks(model, [np.tile(guitar, 2)[: window + 60_000]])))
     assert np.array_equal(whole.onset, cut.onset)  # the windows' surroundings are whole in both
+
+
+def test_a_short_recording_is_not_padded_to_a_whole_window() -> None:
+    _, model = load(Options(device="cpu", precision="fp32"))
+    sizes = []
+
+    class Measured:
+        reach_frames = model.reach_frames
+
+        def __call__(self, samples: NDArray[np.float32]) -> Block:
+            sizes.append(len(samples))
+            return model(samples)
+
+    (block,) = predict_blocks(Measured(), [np.zeros(RATE_HZ, np.float32)])
+    assert len(block) == RATE_HZ // NOTES_FRONT_END.hop + 1
+    beyond = sizes[0] - 2 * (model.reach_frames * NOTES_FRONT_END.hop + NOTES_FRONT_END.reach)
+    assert RATE_HZ <= beyond < RATE_HZ + 64 * NOTES_FRONT_END.hop
 
 
 def test_silence_has_no_notes() -> None:
