@@ -103,6 +103,10 @@ def test_a_missing_font_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         list(build_bank(tmp_path))
 
 
+LAYERS = ((1.0, "hard"), (0.4, "soft"))
+ONE, TWO, NONE = (f"<filename>{name}.flac</filename>" for name in ("one", "two", "none"))
+
+
 @pytest.fixture
 def few_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """One pitched program, one kit, a Salamander of two notes and a Hydrogen kit; the synthesiser writes ramps."""
@@ -127,23 +131,77 @@ def few_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             soundfile.write(tmp_path / f"{name}v{layer}.ogg", tone, 48_000)
     kit = tmp_path / "kits" / "Rock Kit"
     kit.mkdir(parents=True)
-    for name in ("Kick_1", "snare-hard", "HatClosed", "weird noise"):
-        soundfile.write(kit / f"{name}.flac", np.exp(-np.arange(4000) / 500) * 0.5, 44_100)
+    for name, level in (("soft", 0.1), ("hard", 0.5), ("one", 0.4), ("two", 0.4), ("none", 0.0)):
+        soundfile.write(
+            kit / f"{name}.flac", np.exp(-np.arange(4000) / (900 if name == "two" else 500)) * level, 44_100
+        )
+    layers = "".join(f"<layer><max>{top}</max><filename>{name}.flac</filename></layer>" for top, name in LAYERS)
+    instruments = {
+        "Kick (20 inch)": layers,
+        "Snare 1": ONE,
+        "Snare 2": TWO,
+        "Closed HH": ONE,
+        "Crash": NONE,
+        "Zap": ONE,
+    }
+    (kit / "drumkit.xml").write_text(
+        '<drumkit_info xmlns="http://www.hydrogen-music.org/drumkit">'
+        + "".join(f"<instrument><name>{name}</name>{files}</instrument>" for name, files in instruments.items())
+        + "<instrument><name>Ride</name><filename>gone.flac</filename></instrument></drumkit_info>"
+    )
     (tmp_path / "kits" / "Not a Kit").mkdir()
     monkeypatch.setattr(note_bank, "HYDROGEN_KITS", tmp_path / "kits")
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("Kick Low 2", 36),
+        ("Kick Stomp", 36),
+        ("c3 - bass drum 1", 36),
+        ("Snare Low", 38),
+        ("Pearl Snare Rimshot", 38),
+        ("Snare Roll", None),
+        ("Rim Click (Pearl Free Floating Maple 14x3.5)", 37),
+        ("Pearl Side Stick", 37),
+        ("Hand Clap", 39),
+        ("VariBreaks Hat 1 Cl", 42),
+        ("VariBreaks Hat 1 Op", 46),
+        ("VariBreaks Hat 1 Pd", 44),
+        ("Hi Hat Opened", 46),
+        ("Side OHH", 46),
+        ('Hi-Hat Semiopen (Paiste Alpha Metal edge 14")', None),
+        ("Floor Tom", 43),
+        ("Pearl Tom 2", 47),
+        ('Tom High (Tama Superstar 12")', 50),
+        ('Crash/Ride Bell (Paiste Rude Crash/Ride 18")', 53),
+        ('Crash/Ride Bow (Paiste Rude Crash/Ride 18")', 51),
+        ('Crash/Ride (Paiste Rude Crash/Ride 18")', 49),
+        ("ride-crash20inch", 51),
+        ("Paiste Bell", 53),
+        ("Cowbell", None),
+        ("Agogo Low (Pearl ECB-23)", None),
+        ("Tambourine Pedal (Pearl PTM-10GH)", None),
+        ("Bongo Lo", None),
+        ("Woodblock Hi", None),
+    ],
+)
+def test_hydrogen_names_say_what_is_struck(name: str, key: int | None) -> None:
+    assert note_bank._hydrogen_key(name) == key
+
+
 def test_a_bank_is_built_from_every_source_and_only_once(few_sources: Path) -> None:
     bank = few_sources / "bank"
     built = list(build_bank(bank, few_sources))
-    assert built == ["fluid_000", "fluid_kit_000", "salamander", "hydrogen_rockkit"]
+    assert built == ["fluid_000", "fluid_kit_000", "salamander", "hydrogen_rockkit_0", "hydrogen_rockkit_1"]
     assert list(build_bank(bank, few_sources)) == []
     voices = open_bank(bank)
     assert voices["fluid_000"].samples.shape == (3, 4, round(0.5 * SAMPLE_RATE_HZ))
-    assert voices["hydrogen_rockkit"].sheet.pitches == (42, 36, 38) or set(
-        voices["hydrogen_rockkit"].sheet.pitches
-    ) == {36, 38, 42}
+    kits = [voices[f"hydrogen_rockkit_{variant}"] for variant in range(2)]
+    assert [kit.sheet.pitches for kit in kits] == [(36, 38, 42)] * 2
+    assert np.array_equal(kits[0].note(36, 100), kits[1].note(36, 100))
+    assert not np.array_equal(kits[0].note(38, 100), kits[1].note(38, 100))
     tone = voices["salamander"].note(72, 65)[2000:9000]
     assert fundamental_hz(tone, 100) == pytest.approx(440 * 2 ** (3 / 12), rel=0.02)
 

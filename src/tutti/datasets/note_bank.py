@@ -17,6 +17,7 @@ The MuseScore General fonts are kept for evaluation and must not appear here.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import tempfile
@@ -24,6 +25,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from xml.etree import ElementTree
 
 import mido
 import numpy as np
@@ -259,44 +261,80 @@ def _salamander_layer(packages: Path, layer: int) -> Iterator[tuple[int, NDArray
         yield 12 * (octave + 1) + _SALAMANDER_NAMES[note], mono[max(0, attack - 24) :]
 
 
-# Hydrogen kits name their pieces freely; a piece is used only when its file name says clearly what it is.
-_HYDROGEN_WORDS: tuple[tuple[tuple[str, ...], int], ...] = (
-    (("ridebell", "ride_bell", "bell", "cup"), 53),
-    (("ride",), 51),
-    (("splash",), 55),
-    (("china",), 52),
-    (("crash",), 49),
-    (("hatopen", "openhat", "hho", "hh_open", "hihat_open", "open"), 46),
-    (("hatpedal", "pedal", "foot"), 44),
-    (("hatclosed", "closed", "hhc", "hat", "hh_"), 42),
-    (("sidestick", "side", "rim", "stick"), 37),
-    (("clap",), 39),
-    (("snare", "snr", "sn_"), 38),
-    (("floor", "tom_low", "lowtom", "tom3", "tom_3", "lo"), 43),
-    (("tom2", "tom_2", "mid", "tommid"), 47),
-    (("tom1", "tom_1", "hi_tom", "tomhi", "tom"), 50),
-    (("kick", "bassdrum", "bass", "bd"), 36),
+# The first word of an instrument's name that is listed here says what it is; drums without such a word are left out.
+_HYDROGEN_HEADS: dict[str, int] = {
+    **dict.fromkeys(("kick", "bassdrum", "bass", "bd"), 36),
+    **dict.fromkeys(("snare", "sn"), 38),
+    **dict.fromkeys(("tom",), 50),
+    **dict.fromkeys(("hat", "hh", "chh", "hihat"), 42),
+    **dict.fromkeys(("ohh",), 46),
+    **dict.fromkeys(("stick", "rim"), 37),
+    **dict.fromkeys(("clap",), 39),
+    **dict.fromkeys(("crash",), 49),
+    **dict.fromkeys(("ride", "bell"), 51),
+    **dict.fromkeys(("splash",), 55),
+    **dict.fromkeys(("china",), 52),
+}
+# (what the head says, a further word of the name, what it is then); the first that fits counts
+_HYDROGEN_KINDS: tuple[tuple[int, str, int | None], ...] = (
+    *((cymbal, word, 53) for cymbal in (49, 51) for word in ("bell", "cup")),
+    (49, "bow", 51),
+    *((50, word, 43) for word in ("low", "floor")),
+    *((50, word, 47) for word in ("mid", "middle", "2")),
+    *((42, word, None) for word in ("semi", "semiopen", "free", "swish", "choke", "ring")),
+    *((42, word, 46) for word in ("open", "opened", "op")),
+    *((42, word, 44) for word in ("pedal", "pd", "foot")),
+    (38, "roll", None),
+    (55, "choke", None),
 )
+# instruments that are something else than their names say, as their samples' names tell; Audiophob is all found sounds
+_HYDROGEN_MISNAMED = {
+    ("ColomboAcousticDrumkit", "Pedal HH"),
+    ("ColomboAcousticDrumkit", "crash16inch"),
+    ("ForzeeStereo", "Stick"),
+}
+_HYDROGEN_VARIANTS = 3
 
 
 def _hydrogen_key(name: str) -> int | None:
-    squeezed = name.lower().replace(" ", "").replace("-", "")
-    return next((key for words, key in _HYDROGEN_WORDS if any(word in squeezed for word in words)), None)
+    """The General MIDI key of a Hydrogen instrument, by its name; None for what is not part of a drum set."""
+    words = re.findall(r"[a-z]+|\d+", re.sub(r"\(.*?\)", "", name.lower()).replace("hi hat", "hat"))
+    head = next((_HYDROGEN_HEADS[word] for word in words if word in _HYDROGEN_HEADS), None)
+    if head is None:
+        return None
+    return next((key for of, word, key in _HYDROGEN_KINDS if of == head and word in words), head)
 
 
 def _build_hydrogen(folder: Path) -> Iterator[str]:
-    for kit in sorted(path for path in HYDROGEN_KITS.iterdir() if path.is_dir()):
-        name = "hydrogen_" + "".join(letter for letter in kit.name.lower() if letter.isalnum())
-        if (folder / f"{name}.json").exists():
+    for kit in sorted(path.parent for path in HYDROGEN_KITS.glob("*/drumkit.xml") if path.parent.name != "Audiophob"):
+        stem = "hydrogen_" + "".join(letter for letter in kit.name.lower() if letter.isalnum())
+        if (folder / f"{stem}_0.json").exists():
             continue
-        takes: dict[int, list[NDArray[np.float32]]] = {}
-        for path in sorted(kit.glob("*.flac")) + sorted(kit.glob("*.wav")):
-            key = _hydrogen_key(path.stem)
-            if key is not None and len(takes.setdefault(key, [])) < 12:
-                takes[key].append(_one_shot(path))
-        if 36 not in takes or 38 not in takes:
+        pieces: dict[int, list[list[NDArray[np.float32]]]] = {}
+        for name, layers in _hydrogen_instruments(kit / "drumkit.xml"):
+            key = None if (kit.name, name) in _HYDROGEN_MISNAMED else _hydrogen_key(name)
+            shots = [_one_shot(path) for path in layers] if key is not None else []
+            if key is not None and shots and all(np.abs(shot).max(initial=0.0) > 1e-3 for shot in shots):
+                pieces.setdefault(key, []).append(shots)
+        if 36 not in pieces or 38 not in pieces:
             continue  # not a drum set
-        yield from _write_kit(folder, name, takes)
+        # a kit with several kicks or snares stands for several kits
+        for variant in range(min(_HYDROGEN_VARIANTS, max(map(len, pieces.values())))):
+            yield from _write_kit(
+                folder, f"{stem}_{variant}", {key: takes[variant % len(takes)] for key, takes in pieces.items()}
+            )
+
+
+def _hydrogen_instruments(description: Path) -> Iterator[tuple[str, list[Path]]]:
+    """Name of each instrument of a `drumkit.xml` and the samples it has, softest first."""
+    # the name space differs from version to version and the file comes with Debian's package, so it is simply dropped
+    root = ElementTree.fromstring(re.sub(r'\sxmlns="[^"]*"', "", description.read_text(errors="replace")))
+    for instrument in root.iter("instrument"):
+        layers = list(instrument.iter("layer")) or [instrument]
+        layers.sort(key=lambda layer: float(layer.findtext("max") or 1))
+        files = [description.parent / name for layer in layers if (name := layer.findtext("filename"))]
+        if files and all(path.is_file() for path in files):
+            yield (instrument.findtext("name") or "").strip(), files
 
 
 def _one_shot(path: Path) -> NDArray[np.float32]:
@@ -311,11 +349,12 @@ def _write_kit(folder: Path, name: str, takes: dict[int, list[NDArray[np.float32
     held = round(held_s * SAMPLE_RATE_HZ)
     samples = np.zeros((len(takes), len(_DRUM_VELOCITIES), held), np.float32)
     for row, shots in enumerate(takes.values()):
-        shots.sort(key=lambda shot: float(np.abs(shot).max()))
         for column, velocity in enumerate(_DRUM_VELOCITIES):
             shot = shots[round(column / (len(_DRUM_VELOCITIES) - 1) * (len(shots) - 1))][:held]
             level = (velocity / 127) ** 2 / max(float(np.abs(shot).max()), 1e-6)
             samples[row, column, : len(shot)] = shot * level
-    sheet = VoiceSheet(name, 0, True, tuple(takes), _DRUM_VELOCITIES, held_s, 0.3, "hydrogen-drumkits", "GPL-2+")
+    sheet = VoiceSheet(
+        name, 0, True, tuple(takes), _DRUM_VELOCITIES, held_s, 0.3, "hydrogen-drumkits", "as in its package"
+    )
     write_voice(folder, sheet, samples)
     return [name]
