@@ -111,8 +111,8 @@ def test_missing_data_sets_and_banks_say_what_is_missing(
 
 def test_shards_hold_what_was_drawn_and_crops_stay_in_step(mixer: Mixer, tmp_path: Path) -> None:
     write_shard(tmp_path, 0, 2, mixer, NOTES_FRONT_END, seed=5)
-    shards = FeatureShards(tmp_path)
-    assert shards.pieces == 2
+    shards = FeatureShards(tmp_path, 1)
+    assert len(shards.notes[0]) == 2
     rng = np.random.default_rng((5, 0))
     pieces = [mixer.draw(rng) for _ in range(2)]
     assert [tuple(notes) for notes in shards.notes[0]] == [piece.notes for piece in pieces]
@@ -124,11 +124,9 @@ def test_shards_hold_what_was_drawn_and_crops_stay_in_step(mixer: Mixer, tmp_pat
     assert np.array_equal(crop, shards.features[0][index][:, begin : begin + 100])
 
 
-def test_new_shards_are_found_and_none_is_an_error(mixer: Mixer, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="No feature shards"):
-        FeatureShards(tmp_path)
-    write_shard(tmp_path, 0, 1, mixer, NOTES_FRONT_END, seed=5)
-    shards = FeatureShards(tmp_path)
-    write_shard(tmp_path, 1, 1, mixer, NOTES_FRONT_END, seed=5)
-    shards.refresh()
-    assert shards.pieces == 2
+def test_shards_beyond_the_count_are_not_heard_and_missing_ones_are_an_error(mixer: Mixer, tmp_path: Path) -> None:
+    for number in range(2):
+        write_shard(tmp_path, number, 1, mixer, NOTES_FRONT_END, seed=5)
+    assert len(FeatureShards(tmp_path, 1).notes) == 1
+    with pytest.raises(TrainingError, match=r"No .*shard_00002\.json\. Make it: tutti train"):
+        FeatureShards(tmp_path, 3)

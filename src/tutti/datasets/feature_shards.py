@@ -41,27 +41,17 @@ def write_shard(folder: Path, number: int, pieces: int, mixer: Mixer, front_end:
 
 
 class FeatureShards:
-    """All whole shards of a folder, memory mapped; `refresh` finds those that landed since."""
+    """The first `count` shards of a folder, memory mapped. Raises TrainingError when one is missing."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, count: int) -> None:
         self.features: list[NDArray[np.uint8]] = []
         self.notes: list[list[list[Note]]] = []
-        self._known: set[str] = set()
-        self.refresh()
-        if not self.features:
-            raise TrainingError(f"No feature shards in {folder}. Make them: tutti train transcription --config RECIPE")
-
-    def refresh(self) -> None:
-        for path in sorted(self.folder.glob("shard_*.json")):
-            if path.stem not in self._known:
-                self._known.add(path.stem)
-                self.features.append(np.load(path.with_suffix(".npy"), mmap_mode="r"))
-                self.notes.append([[Note(*fields) for fields in piece] for piece in json.loads(path.read_text())])
-
-    @property
-    def pieces(self) -> int:
-        return sum(len(notes) for notes in self.notes)
+        for number in range(count):
+            path = folder / f"shard_{number:05d}.json"
+            if not path.exists():
+                raise TrainingError(f"No {path}. Make it: tutti train transcription --config RECIPE")
+            self.features.append(np.load(path.with_suffix(".npy"), mmap_mode="r"))
+            self.notes.append([[Note(*fields) for fields in piece] for piece in json.loads(path.read_text())])
 
     def crop(self, rng: np.random.Generator, frames: int) -> tuple[NDArray[np.uint8], list[Note], int]:
         """A random stretch: features (2, frames, bins), the piece's notes, and the stretch's first frame."""

@@ -296,7 +296,8 @@ _FADE_S = 0.02
 
 
 def _released(sound: Samples, held_s: float, release_s: float) -> Samples:
-    """`sound` let go after `held_s`: it dies away by 60 dB in 7 times `release_s` (the array is changed and cut).
+    """`sound` let go after `held_s`: it dies away by 43 dB in 5 times `release_s`, then ends (the array is
+    changed and cut).
 
     Sound that ends before it has died away fades out over its last _FADE_S, as nothing real stops dead.
     """

@@ -52,6 +52,16 @@ def test_a_finished_run_cannot_go_on_elsewhere(recipe: Path, tmp_path: Path) -> 
         train(recipe, tmp_path / "other", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
 
 
+def test_a_run_without_a_checkpoint_or_with_an_odd_network_is_refused(recipe: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"No checkpoint at"):
+        train(recipe, tmp_path / "run", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
+    recipe.write_text(recipe.read_text().replace("stem = 2", "stems = 2"))
+    with pytest.raises(TrainingError, match=r"\[network\] has an unknown key\. It takes: stem,"):
+        train(recipe, tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "corpus").exists()
+
+
 def test_missing_scores_are_named_before_anything_is_learnt(recipe: Path, tmp_path: Path, groove_root: Path) -> None:
     train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
     recipe.write_text(recipe.read_text().replace(str(groove_root), str(tmp_path / "gone")))
@@ -61,15 +71,30 @@ def test_missing_scores_are_named_before_anything_is_learnt(recipe: Path, tmp_pa
 
 
 def test_two_pieces_at_once_add_their_powers() -> None:
-    tone, floor = np.full((2, 4, 6), 1.2, np.float32), np.zeros((2, 4, 6), np.float32)
+    tone = np.full((2, 4, 6), 1.2, np.float32)
     assert recipe_module._sum(tone, tone, 0.0) == pytest.approx(np.full((2, 4, 6), 1.2 + 3.01 / 50), abs=1e-4)
     assert recipe_module._sum(tone, tone, -60.0) == pytest.approx(tone, abs=1e-4)
-    assert not recipe_module._sum(floor, floor, -8.0).any()
+    assert recipe_module._sum(tone, tone, 60.0) == pytest.approx(tone + 60 / 50, abs=1e-4)
+
+
+@pytest.mark.parametrize("level_db", [-8.0, 0.0, 8.0])
+def test_silence_adds_nothing(level_db: float) -> None:
+    tone, floor = np.full((2, 4, 6), 1.2, np.float32), np.zeros((2, 4, 6), np.float32)
+    assert not recipe_module._sum(floor, floor, level_db).any()
+    assert recipe_module._sum(tone, floor, level_db) == pytest.approx(tone, abs=1e-5)
+    assert recipe_module._sum(floor, tone, level_db) == pytest.approx(tone, abs=1e-5)
+
+
+def test_a_corpus_of_another_recipe_is_not_taken_for_ones_own(recipe: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
+    recipe.write_text(recipe.read_text().replace("seed = 3", "seed = 4"))
+    with pytest.raises(TrainingError, match=r"corpus was drawn with another seed\. Delete it"):
+        train(recipe, tmp_path / "other", device="cpu")
 
 
 def test_batches_follow_from_the_step_alone(recipe: Path, tmp_path: Path) -> None:
     train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
-    batches = recipe_module._Batches(read_recipe(recipe), recipe_module.FeatureShards(tmp_path / "corpus"))
+    batches = recipe_module._Batches(read_recipe(recipe), recipe_module.FeatureShards(tmp_path / "corpus", 1))
     first, again, other = batches(5), batches(5), batches(6)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["frames"], other["frames"])

@@ -49,3 +49,10 @@ def test_no_answer_depends_on_more_than_the_stated_reach(network: NotesNet) -> N
     torch.testing.assert_close(before.onset[:, :safe], after.onset[:, :safe], atol=1e-6, rtol=0)
     torch.testing.assert_close(before.drum_onset[:, :safe], after.drum_onset[:, :safe], atol=1e-6, rtol=0)
     assert not torch.allclose(before.onset[:, 3 * reach - 2], after.onset[:, 3 * reach - 2], atol=1e-6)
+
+
+def test_an_untrained_network_hears_next_to_nothing() -> None:
+    torch.manual_seed(0)
+    out = NotesNet(NotesNetConfig())(torch.rand(1, 2, 64, NOTES_FRONT_END.bins))
+    for logits in (out.onset, out.offset, out.drum_onset):
+        assert float(logits.detach().sigmoid().mean(dim=(0, 1)).max()) < 0.2

@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import time
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from tutti.datasets.mixtures import Mixer, Piece
 from tutti.datasets.note_bank import build_bank
 from tutti.datasets.plucked import build_plucked
 from tutti.errors import TrainingError
+from tutti.music.files import write_atomic
 from tutti.music.notes import Notes
 from tutti.training.loop import Schedule, fit
 
@@ -98,12 +99,15 @@ def train(
     `run_dir/losses.jsonl`. Raises TrainingError when material is missing, before anything is learnt.
     """
     recipe = read_recipe(config_path)
+    _network_config(recipe)
+    if resume is not None and not resume.is_file():
+        raise TrainingError(f"No checkpoint at {resume}. Begin the run without --resume.")
     _build_material(recipe, config_path.parent)
     validation = _validation_pieces(recipe, config_path.parent)
     run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    network = NotesNet(NotesNetConfig(**recipe.network)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    batches = _Batches(recipe, FeatureShards(config_path.parent / recipe.material.corpus))
+    network = NotesNet(_network_config(recipe)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    batches = _Batches(recipe, FeatureShards(config_path.parent / recipe.material.corpus, recipe.material.shards))
     learning = recipe.learning
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
     began = time.monotonic()
@@ -126,6 +130,14 @@ def train(
     return weights
 
 
+def _network_config(recipe: Recipe) -> NotesNetConfig:
+    try:
+        return NotesNetConfig(**recipe.network)
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(NotesNetConfig))
+        raise TrainingError(f"The recipe's [network] has an unknown key. It takes: {known}.") from error
+
+
 def _validation_pieces(recipe: Recipe, base: Path) -> list[Piece]:
     """Pieces of the scores that are kept from training."""
     material = recipe.material
@@ -136,7 +148,7 @@ def _validation_pieces(recipe: Recipe, base: Path) -> list[Piece]:
 
 def _validate(recipe: Recipe, pieces: list[Piece], weights: Path) -> None:
     """Choose thresholds on `pieces` and write them with their scores beside `weights`."""
-    model = build(weights, recipe.network, torch.device("cpu"), "fp32")
+    model = build(weights, _network_config(recipe), torch.device("cpu"), "fp32")
     thresholds, scores = choose_thresholds(model, ((piece.samples, Notes.of(piece.notes)) for piece in pieces))
     report = {"thresholds": asdict(thresholds), "scores": scores}
     weights.with_name("validation.json").write_text(json.dumps(report, indent=1))
@@ -162,8 +174,6 @@ class _Batches:
         self.recipe, self.shards = recipe, shards
 
     def __call__(self, step: int) -> dict[str, Tensor]:
-        if step % 50 == 0:
-            self.shards.refresh()
         rng = np.random.default_rng((self.recipe.seed, 7, step))
         items = [self._item(rng) for _ in range(self.recipe.learning.batch)]
         return {name: torch.stack([item[name] for item in items]) for name in items[0]}
@@ -190,10 +200,17 @@ class _Batches:
 
 def _sum(first: NDArray[np.float32], second: NDArray[np.float32], level_db: float) -> NDArray[np.float32]:
     """Two spectra sounding together, the second `level_db` above the first over the stretch (powers add)."""
-    powers = [10 ** (frames * np.float32(DB_PER_UNIT / 10)) for frames in (first, second)]
-    ratio = float(powers[0].mean() / powers[1].mean()) * 10 ** (level_db / 10)
-    summed: NDArray[np.float32] = np.log10(powers[0] + powers[1] * np.float32(ratio)) * np.float32(10 / DB_PER_UNIT)
-    return np.where(summed > 0.02, summed, 0.0)  # two floors are a floor
+    first_power, second_power = (_above_floor(frames) for frames in (first, second))
+    ratio = float(first_power.mean()) / max(float(second_power.mean()), 1e-9) * 10 ** (level_db / 10)
+    if not second_power.any() or not first_power.any():
+        ratio = 1.0  # nothing to be louder than
+    return np.log10(1 + first_power + second_power * np.float32(ratio)) * np.float32(10 / DB_PER_UNIT)
+
+
+def _above_floor(frames: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Power in multiples of the floor's, less the floor itself, so that sums of silence are silence."""
+    power: NDArray[np.float32] = 10 ** (frames * np.float32(DB_PER_UNIT / 10)) - np.float32(1)
+    return power
 
 
 def _shifted(frames: np.ndarray[Any, Any], bins: int) -> np.ndarray[Any, Any]:
@@ -217,17 +234,36 @@ def _build_material(recipe: Recipe, base: Path) -> None:
     material = recipe.material
     corpus, bank = base / material.corpus, base / material.bank
     missing = [n for n in range(material.shards) if not (corpus / f"shard_{n:05d}.json").exists()]
-    if not missing and any(bank.glob("*.json")):
-        return
-    for name in build_bank(bank, base / material.salamander if material.salamander else None):
-        print(f"bank: {name}", flush=True)
-    for name in build_plucked(bank, material.plucked_guitars, recipe.seed):
-        print(f"bank: {name}", flush=True)
+    if missing or not any(bank.glob("*.json")):
+        for name in build_bank(bank, base / material.salamander if material.salamander else None):
+            print(f"bank: {name}", flush=True)
+        for name in build_plucked(bank, material.plucked_guitars, recipe.seed):
+            print(f"bank: {name}", flush=True)
+    _claim_corpus(recipe, corpus, bank)
     if not missing:
         return
     jobs = [(recipe, base, missing[part :: material.processes]) for part in range(material.processes)]
     with multiprocessing.get_context("spawn").Pool(material.processes) as pool:
         pool.starmap(_write_shards, jobs)
+
+
+def _claim_corpus(recipe: Recipe, corpus: Path, bank: Path) -> None:
+    """Write down what the corpus is drawn from, or refuse one that was drawn from something else."""
+    origin = {
+        "seed": recipe.seed,
+        "piece_s": recipe.material.piece_s,
+        "pieces_per_shard": recipe.material.pieces_per_shard,
+        "front_end": repr(NOTES_FRONT_END),
+        "voices": sorted(path.stem for path in bank.glob("*.json")),
+    }
+    claim = corpus / "corpus.json"
+    corpus.mkdir(parents=True, exist_ok=True)
+    if not claim.exists():
+        write_atomic(claim, json.dumps(origin, indent=1).encode())
+    known = json.loads(claim.read_text())
+    changed = [name for name in origin if origin[name] != known.get(name)]
+    if changed:
+        raise TrainingError(f"{corpus} was drawn with another {', '.join(changed)}. Delete it or name a new folder.")
 
 
 def _write_shards(recipe: Recipe, base: Path, numbers: list[int]) -> None:

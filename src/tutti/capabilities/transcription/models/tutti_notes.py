@@ -105,12 +105,10 @@ class NotesNet(nn.Module):
         self.late = nn.Sequential(*blocks[half:])
         self.head = nn.Conv2d(config.width, 3 * STEP + 1 + len(FAMILIES), 1)
         self.drum_head = nn.Conv2d(config.spectrum_width, 2 * STEP * len(DRUM_CLASSES), 1)
-        for head in (
-            self.head,
-            self.drum_head,
-        ):  # begin by predicting that nothing happens, which is nearly always true
+        # begin by predicting that nothing happens, which is nearly always true
+        for head, silent in ((self.head, 2 * STEP), (self.drum_head, STEP * len(DRUM_CLASSES))):
             assert head.bias is not None
-            nn.init.constant_(head.bias[: 2 * STEP], -4.0)
+            nn.init.constant_(head.bias[:silent], -4.0)
 
     def forward(self, frames: Tensor) -> Predictions:
         columns = self.fold(self.stem(frames))  # (batch, column, steps, semitones)
