@@ -1,3 +1,4 @@
+import logging
 import sys
 from types import ModuleType
 from typing import Any
@@ -19,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return "result"
 
     module.run = run  # type: ignore[attr-defined]
-    module.load = lambda options: made.append(("load", options))  # type: ignore[attr-defined]
+    module.load_where_it_fits = lambda options: made.append(("load", options))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return made
 
@@ -46,3 +47,8 @@ def test_what_the_package_offers_is_listed_and_nothing_else_is_there() -> None:
     assert set(tutti.__all__) <= set(dir(tutti))
     with pytest.raises(AttributeError, match="has no attribute 'sing'"):
         tutti.sing  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_messages_stay_silent_until_the_program_asks_for_them(capfd: pytest.CaptureFixture[str]) -> None:
+    logging.getLogger("tutti.weights.loaded").warning("a GPU too full")
+    assert capfd.readouterr() == ("", "")

@@ -42,7 +42,7 @@ def transcribe(
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that stays in memory, for many calls."""
+    """A model that was loaded, for many calls: it stays in memory as long as few others are used."""
 
     model: str
     device: str
@@ -58,8 +58,8 @@ def load_model(model: str = "tutti-notes", device: str = "auto", precision: str 
 
     Raises OptionError, UnknownModelError, WeightsError, DeviceError.
     """
-    from tutti.capabilities.transcription.run import load
+    from tutti.capabilities.transcription.run import load_where_it_fits
 
     options = capability("transcribe").options({"model": model, "device": device, "precision": precision})
-    load(cast("Options", options))
+    load_where_it_fits(cast("Options", options))
     return LoadedModel(model, device, precision)

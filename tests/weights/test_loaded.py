@@ -160,6 +160,20 @@ def test_the_cpu_is_tried_once_only(given_back: list[str]) -> None:
     assert given_back == ["cuda"]
 
 
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [("CUDA error: out of memory", "cuda"), ("MPS backend out of memory (MPS allocated: 9 GB)", "mps")],
+)
+def test_a_gpu_too_full_for_its_context_is_full(message: str, kind: str, given_back: list[str]) -> None:
+    def attempt(device: str) -> str:
+        if device != "cpu":
+            raise RuntimeError(message)
+        return "done"
+
+    assert with_cpu_fallback(attempt, "auto")[0] == "done"
+    assert given_back == [kind]
+
+
 def test_other_faults_are_not_hidden() -> None:
     with pytest.raises(RuntimeError, match="shape"):
         with_cpu_fallback(lambda _device: (_ for _ in ()).throw(RuntimeError("shape")), "cuda:0")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,6 +13,8 @@ import torch
 from tutti.weights.cards import Card
 
 __all__ = ["LOADED", "LoadedModels", "with_cpu_fallback"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -41,6 +44,7 @@ class LoadedModels:
                     self._models.move_to_end(key)
                     return self._models[key]  # type: ignore[no-any-return]
             model = build()
+            log.info("loaded %s on %s in %s", card.name, device, precision)
             with self._lock:
                 self._models[key] = model
                 gone = [self._models.popitem(last=False)[0] for _ in range(len(self._models) - self.size)]
@@ -79,12 +83,17 @@ def _give_back(devices: set[str]) -> None:
 def with_cpu_fallback(attempt: Callable[[str], T], device: str) -> tuple[T, str | None]:
     """`attempt(device)`, or `attempt("cpu")` when a GPU runs out of memory; the warning says so, else it is None.
 
-    The models in `LOADED` leave the GPU first.
+    `LOADED` forgets its models on the GPU first.
     """
     try:
         return attempt(device), None
-    except torch.cuda.OutOfMemoryError:
-        pass  # the exception holds the frames, and they the tensors: let it go before memory is given back
-    LOADED.release("cuda")
+    except RuntimeError as error:  # refusing a context, and memory on MPS, raise nothing more special
+        if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
+            raise
+        kind = "mps" if "MPS" in str(error) else "cuda"
+        # the exception holds the frames, and they the tensors: it goes before memory is given back
+    LOADED.release(kind)
     name = "The GPU" if device == "auto" else device
-    return attempt("cpu"), f"{name} had too little memory; the CPU was used instead. Close other GPU programs."
+    warning = f"{name} had too little memory; the CPU was used instead. Close other GPU programs."
+    log.warning(warning)
+    return attempt("cpu"), warning

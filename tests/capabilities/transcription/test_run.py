@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from tutti.capabilities.transcription.run import WINDOW_FRAMES, Model, load, pre
 from tutti.capabilities.transcription.types import Options
 from tutti.errors import Cancelled, CardError, UnknownModelError
 from tutti.music.notes import Note, Notes
-from tutti.weights.cards import find_card
+from tutti.weights.cards import Card, find_card
 
 run_module = importlib.import_module("tutti.capabilities.transcription.run")  # the package exports the function
 ROOT = Path(__file__).parents[3]
@@ -139,8 +140,46 @@ def test_a_full_gpu_hands_over_to_the_cpu_and_says_so(
     assert result.notes == run(clip, Options(device="cpu")).notes
 
 
-def test_a_card_without_the_network_s_sizes_is_a_card_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    bare = find_card("tutti-notes").model_copy(update={"config": {}, "name": "bare"})
-    monkeypatch.setattr(run_module, "find_card", {"bare": bare}.__getitem__)
-    with pytest.raises(CardError, match=r"\[config.network\]"):
-        load(Options(model="bare", device="cpu"))
+def test_a_gpu_too_full_for_the_weights_hands_over_too(
+    guitar: NDArray[np.float32], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(Options(device="cpu", precision="fp32"))
+
+    def load_on_cpu(options: Options) -> tuple[Card, Model]:
+        if options.device != "cpu":
+            raise RuntimeError("CUDA error: out of memory")
+        return loaded
+
+    monkeypatch.setattr(run_module, "load", load_on_cpu)
+    result = run((guitar[:44_100], 44_100), Options(device="auto"))
+    assert result.provenance.device == "cpu"
+    assert result.warnings == ("The GPU had too little memory; the CPU was used instead. Close other GPU programs.",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"config": {}}, r"no table \[config.network\]"),
+        (
+            {"config": {"network": {"stems": 3}}},
+            r"\[config.network\] lacks a key or has an unknown one. It takes: stem,",
+        ),
+        (
+            {"config": {**find_card("tutti-notes").config, "thresholds": {"onset": 0.3}}},
+            r"\[config.thresholds\] lacks a key",
+        ),
+        ({"capability": "groove"}, "odd is a model for groove in torch; choose another with --model"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_a_card_error(
+    changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd = find_card("tutti-notes").model_copy(update={"name": "odd", **changes})
+    monkeypatch.setattr(run_module, "find_card", {"odd": odd}.__getitem__)
+    with pytest.raises(CardError, match=message):
+        run((np.zeros(24_000, np.float32), 24_000), Options(model="odd", device="cpu"))
+
+
+def test_drums_asked_for_twice_are_drums_alone(guitar: NDArray[np.float32]) -> None:
+    result = run((guitar[: 3 * 44_100], 44_100), Options(instruments=("drums", "drums")))
+    assert all(note.is_drum for note in result.notes)

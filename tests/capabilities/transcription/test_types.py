@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
+from typing import get_args
 
 import mido
 import pytest
 from pydantic import ValidationError
 
-from tutti.capabilities.transcription.types import FORMATS, Options, Provenance, Transcription
+from tutti.capabilities.transcription.families import FAMILIES
+from tutti.capabilities.transcription.types import FORMATS, Family, Options, Provenance, Transcription
 from tutti.errors import OutputError, UnknownFormatError
 from tutti.music.json_file import from_json
 from tutti.music.midi import read_midi
@@ -66,3 +68,7 @@ def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
 def test_options_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         Options(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_families_to_ask_for_are_those_the_network_knows_and_the_drums() -> None:
+    assert get_args(Family) == (*FAMILIES, "drums")

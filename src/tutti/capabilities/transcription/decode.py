@@ -232,7 +232,7 @@ def settle_families(heard: list[HeardNote], allowed: tuple[str, ...], least_shar
     Music has a handful of instruments at a time, and a note alone often leaves its own open: the shares of the families
     are estimated from all notes of a stretch by expectation maximisation and weigh in each note's choice; families
     below `least_share` are not there. Stretches lie on a fixed grid of _STRETCH_S, so what a note is called does not
-    depend on how long the recording goes on. `allowed` are the families to keep notes of (all when empty).
+    depend on anything that is played after its stretch. `allowed` are the families to keep notes of (all when empty).
     """
     stretches: dict[int, list[HeardNote]] = {}
     for note in heard:

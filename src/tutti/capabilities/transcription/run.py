@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from tutti.weights.loaded import LOADED, with_cpu_fallback
 from tutti.weights.opening import open_strict
 from tutti.weights.store import locate
 
-__all__ = ["WINDOW_FRAMES", "Listener", "Model", "build", "load", "predict_blocks", "run"]
+__all__ = ["WINDOW_FRAMES", "Listener", "Model", "build", "load", "load_where_it_fits", "predict_blocks", "run"]
 
 WINDOW_FRAMES = 1024
 """Frames a window answers for: 16.4 s. Larger ones save little, smaller ones repeat more at their edges."""
@@ -45,6 +45,8 @@ WINDOW_FRAMES = 1024
 _LAST_WINDOW_STEP = 64
 
 OnProgress = Callable[[str, float, float], None]
+
+_Config = TypeVar("_Config", NotesNetConfig, Thresholds)
 
 
 class Listener(Protocol):
@@ -104,9 +106,8 @@ def run(
     `on_progress("transcribe", done_s, total_s)` follows along (`total_s` is 0 while the length is unknown). Raises
     InputError, WeightsError, DeviceError, or Cancelled once `cancelled()` says True.
     """
-    card, loaded = load(options)
-    model = _Resilient(loaded, options)
-    thresholds = _thresholds(card, options)
+    model = _Resilient(options)
+    thresholds = _thresholds(model.card, options)
     decoder = Decoder(thresholds, NOTES_FRONT_END.frame_s, LOWEST_PITCH)
     frames = 0
     with open_stream(source, sample_rate_hz=NOTES_FRONT_END.sample_rate_hz) as stream:
@@ -123,17 +124,18 @@ def run(
     return Transcription(
         notes=_notes(decoder, options),
         duration_s=heard.seconds,
-        provenance=_provenance(card, model.model, name, options, thresholds),
+        provenance=_provenance(model.card, model.model, name, options, thresholds),
         warnings=warnings,
     )
 
 
 class _Resilient:
-    """A model that goes on on the CPU from the window on for which its GPU has too little memory."""
+    """A model that goes on on the CPU from where its GPU has too little memory, be it for the weights or a window."""
 
-    def __init__(self, model: Model, options: Options) -> None:
-        self.model, self.options = model, options
-        self.warnings: list[str] = []
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.card, self.model, warning = load_where_it_fits(options)
+        self.warnings = [] if warning is None else [warning]
 
     @property
     def reach_frames(self) -> int:
@@ -154,23 +156,40 @@ class _Resilient:
 def load(options: Options) -> tuple[Card, Model]:
     """The model of `options`, from memory when it was used before. Raises WeightsError, DeviceError."""
     card = find_card(options.model)
+    if (card.capability, card.framework) != ("transcription", "torch"):
+        raise CardError(
+            f"{card.name} is a model for {card.capability} in {card.framework}; choose another with --model."
+        )
+    config = _table(card, "network", NotesNetConfig)
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
-    return card, LOADED.get(
-        card, device, precision, lambda: build(locate(card), _table(card, "network"), device, precision)
+    return card, LOADED.get(card, device, precision, lambda: build(locate(card), config, device, precision))
+
+
+def load_where_it_fits(options: Options) -> tuple[Card, Model, str | None]:
+    """As `load`, on the CPU if the GPU has no room for the model; the warning says so, else it is None."""
+    (card, model), warning = with_cpu_fallback(
+        lambda device: load(options.model_copy(update={"device": device})), options.device
     )
+    return card, model, warning
 
 
-def _table(card: Card, name: str) -> dict[str, Any]:
+def _table(card: Card, name: str, kind: type[_Config]) -> _Config:
     table = card.config.get(name)
     if not isinstance(table, dict):
         raise CardError(f"The card of {card.name} has no table [config.{name}], which transcription needs. Add it.")
-    return table
+    try:
+        return kind(**table)
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(kind))
+        raise CardError(
+            f"In the card of {card.name}, [config.{name}] lacks a key or has an unknown one. It takes: {known}."
+        ) from error
 
 
-def build(path: Path, config: dict[str, int], device: torch.device, precision: str) -> Model:
+def build(path: Path, config: NotesNetConfig, device: torch.device, precision: str) -> Model:
     """A network of the sizes in `config` with the weights at `path`, batch norms folded. Raises StrictLoadingError."""
-    network = NotesNet(NotesNetConfig(**config))
+    network = NotesNet(config)
     open_strict(network, path, path.stem)
     fold_batch_norms(network)
     return Model(network.to(device, memory_format=torch.channels_last), device, precision)  # type: ignore[call-overload]
@@ -231,7 +250,7 @@ class _Counted:
 
 
 def _thresholds(card: Card, options: Options) -> Thresholds:
-    thresholds = Thresholds(**_table(card, "thresholds"))
+    thresholds = _table(card, "thresholds", Thresholds)
     if options.onset_threshold is not None:
         thresholds = replace(thresholds, onset=options.onset_threshold, drum=options.onset_threshold)
     return thresholds
@@ -239,9 +258,8 @@ def _thresholds(card: Card, options: Options) -> Thresholds:
 
 def _notes(decoder: Decoder, options: Options) -> Notes:
     long_enough = [note for note in decoder.pitched if note.offset_s - note.onset_s >= options.min_note_s]
-    pitched = settle_families(long_enough, tuple(family for family in options.instruments if family != "drums"))
-    if options.instruments == ("drums",):
-        pitched = []
+    families = tuple(family for family in options.instruments if family != "drums")
+    pitched = settle_families(long_enough, families) if families or not options.instruments else []
     drums = decoder.drums if not options.instruments or "drums" in options.instruments else []
     return Notes.of([*pitched, *drums])
 

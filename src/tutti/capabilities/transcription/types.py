@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import mido
     from matplotlib.figure import Figure
 
-__all__ = ["FAMILIES", "FORMATS", "Options", "Provenance", "Transcription"]
+__all__ = ["FORMATS", "Family", "Options", "Provenance", "Transcription"]
 
 Family = Literal[
     "piano",
@@ -37,8 +37,6 @@ Family = Literal[
     "voice",
     "drums",
 ]
-
-FAMILIES: tuple[Family, ...] = Family.__args__  # type: ignore[attr-defined]
 
 
 class Options(BaseModel):
