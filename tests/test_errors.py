@@ -1,14 +1,15 @@
 """The tree that `tutti.errors` draws is the tree it builds."""
 
+import os
 import re
 
 import pytest
 
 import tutti.errors
-from tutti.errors import TuttiError
+from tutti.errors import TuttiError, printable
 
 DRAWN = re.compile(r"^ +(?P<branch>[│├└─ ]*)(?P<name>[A-Z]\w+)(?P<rest>.*)$")
-CLASSES = [getattr(tutti.errors, name) for name in tutti.errors.__all__]
+CLASSES = [kind for name in tutti.errors.__all__ if isinstance(kind := getattr(tutti.errors, name), type)]
 
 
 def drawn() -> dict[str, tuple[str | None, int | None, int | None]]:
@@ -67,9 +68,21 @@ def test_what_is_exported_is_every_class_of_the_file() -> None:
     defined = {
         name for name, value in vars(tutti.errors).items() if isinstance(value, type) and issubclass(value, TuttiError)
     }
-    assert defined == set(tutti.errors.__all__)
+    assert defined == {kind.__name__ for kind in CLASSES}
     assert sorted(tutti.errors.__all__) == tutti.errors.__all__
 
 
 def test_the_message_is_what_was_said() -> None:
     assert str(tutti.errors.OutputError("The disk is full. Free some space.")) == "The disk is full. Free some space."
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("plain — ünïcode 歌.wav", "plain — ünïcode 歌.wav"),
+        ("two\nlines\x1b[31m", "two\\nlines\\x1b[31m"),
+        (os.fsdecode(b"latin-\xe9.wav"), "latin-\\udce9.wav"),
+    ],
+)
+def test_printable_fits_one_line_of_any_terminal(text: str, expected: str) -> None:
+    assert printable(text) == expected

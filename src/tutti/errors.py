@@ -12,7 +12,7 @@
     │   ├── AudioEmptyError       holds no samples (HTTP 422)
     │   ├── AudioLimitError       is longer, wider or faster than the limits (HTTP 413)
     │   ├── DecoderError          broke or outran its decoder process (HTTP 422)
-    │   └── MidiError             is not readable MIDI, JSON notes or JAMS (HTTP 415)
+    │   └── MidiError             is not readable MIDI or JSON notes (HTTP 415)
     ├── OutputError               a result could not be written (disk, rights)  exit 1   HTTP 507
     ├── WeightsError              a model cannot be used                        exit 1   HTTP 503
     │   ├── CardError             its card is malformed
@@ -57,7 +57,13 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "WeightsMissingError",
+    "printable",
 ]
+
+
+def printable(text: str) -> str:
+    """`text` on one line that any terminal or log can show: what it would not show as itself is escaped."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 class TuttiError(Exception):

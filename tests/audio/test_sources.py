@@ -17,7 +17,7 @@ import pytest
 
 from tutti.audio import sources
 from tutti.audio.limits import AudioLimits
-from tutti.audio.sources import ArraySource, FileSource, naming, open_source, printable
+from tutti.audio.sources import ArraySource, FileSource, naming, open_source
 from tutti.errors import (
     AudioEmptyError,
     AudioFormatError,
@@ -71,10 +71,6 @@ def test_any_name_opens_and_is_safe_to_print(tmp_path: Path, name: str, shown: s
     (tmp_path / name).write_bytes(b"content")
     with opened(tmp_path / name) as source:
         assert source.name == shown
-
-
-def test_a_name_that_is_no_unicode_is_printable() -> None:
-    assert printable(os.fsdecode(b"caf\xe9.wav")) == r"caf\udce9.wav"
 
 
 @pytest.mark.parametrize("make", [bytes, bytearray, memoryview])

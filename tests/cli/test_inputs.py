@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tutti.cli.inputs import Input, collect, printable
+from tutti.cli.inputs import Input, collect
 from tutti.errors import InputAccessError, InputNotFoundError
 
 
@@ -89,19 +89,42 @@ def test_what_holds_nothing_is_a_fault_of_its_own(argument: str, message: str) -
         raise absent.fault or AssertionError("no fault")
 
 
-def test_a_folder_that_may_not_be_read_is_said_to_be_so(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
-    (item,) = collect([str(music)])
-    assert isinstance(item.fault, InputAccessError)
+@pytest.fixture
+def locked(music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that may not be listed (root may list any, so the system's answer is given for it)."""
+    live, scandir = music / "live", os.scandir
+
+    def refused(path: str) -> object:
+        if Path(path) == live:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    return live
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("plain — ünïcode 歌.wav", "plain — ünïcode 歌.wav"),
-        ("two\nlines\x1b[31m", "two\\nlines\\x1b[31m"),
-        (os.fsdecode(b"latin-\xe9.wav"), "latin-\\udce9.wav"),
-    ],
-)
-def test_printable_fits_one_line_of_any_terminal(text: str, expected: str) -> None:
-    assert printable(text) == expected
+def test_a_folder_that_may_not_be_read_is_said_to_be_so(locked: Path) -> None:
+    (item,) = collect([str(locked)])
+    assert item.name == str(locked)
+    with pytest.raises(InputAccessError, match=r"live' may not be read"):
+        raise item.fault or AssertionError("no fault")
+
+
+def test_a_closed_folder_inside_takes_nothing_else_along(music: Path, locked: Path) -> None:
+    *readable, closed = collect([str(music)])
+    assert [item.name for item in readable] == [f"{music}/B.MP3", f"{music}/a.wav"]
+    assert closed.name == str(locked)
+    assert isinstance(closed.fault, InputAccessError)
+
+
+def test_what_may_not_be_looked_at_is_left_to_whoever_opens_it(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (music / "gone.wav").symlink_to(music / "nowhere.wav")
+    stat = Path.stat
+
+    def refused(path: Path, **how: bool) -> os.stat_result:
+        if path.name == "a.wav":
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert [item.relative.name for item in collect([str(music)])] == ["B.MP3", "a.wav", "c.flac", "d.ogg"]

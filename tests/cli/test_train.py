@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tutti.cli.train import app
+from tutti.errors import MissingExtraError
 
 
 @pytest.fixture
@@ -41,6 +42,18 @@ def test_a_run_goes_on_in_its_own_folder(calls: list[Any], tmp_path: Path) -> No
     assert result.exit_code == 0
     assert calls[0][1] == tmp_path
     assert calls[0][2]["resume"] == tmp_path / "checkpoint.ckpt"
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "small.toml"
+    config.touch()
+    monkeypatch.delitem(sys.modules, "tutti.capabilities.transcription.train", raising=False)
+    monkeypatch.delitem(sys.modules, "tutti.training.loop", raising=False)
+    monkeypatch.setitem(sys.modules, "lightning.fabric", None)
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    result = CliRunner().invoke(app, ["transcription", "--config", str(config)])
+    assert isinstance(result.exception, MissingExtraError)
+    assert str(result.exception) == "Training needs the extra `train`. Run: pip install 'tutti[train]'"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--config", "gone.toml"], ["--config", ".", "--max-minutes", "-1"]])

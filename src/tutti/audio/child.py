@@ -18,8 +18,8 @@ from typing import IO, Any, Final
 from tutti.audio import protocol
 from tutti.audio.protocol import Job
 from tutti.audio.resampling import FloatArray
-from tutti.audio.sources import FileSource, printable
-from tutti.errors import DecoderError, InputError
+from tutti.audio.sources import FileSource
+from tutti.errors import DecoderError, InputError, printable
 
 __all__ = ["Child", "command_line"]
 

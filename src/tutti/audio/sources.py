@@ -24,9 +24,10 @@ from tutti.errors import (
     InputNotFoundError,
     OutputError,
     UsageError,
+    printable,
 )
 
-__all__ = ["ArraySource", "FileSource", "Source", "naming", "open_source", "printable"]
+__all__ = ["ArraySource", "FileSource", "Source", "naming", "open_source"]
 
 Source = str | os.PathLike[str] | bytes | BinaryIO | tuple[np.ndarray, int]
 """A path, the bytes of a file, a binary file object (read from where it stands), or samples with their rate in Hz:
@@ -77,11 +78,6 @@ def open_source(source: Source, limits: AudioLimits) -> FileSource | ArraySource
         kind = type(source).__name__
         raise UsageError(f"A {kind} is no recording. Give a path, bytes, a binary file object or (samples, rate_hz).")
     return FileSource(name, _checked(fd, name, limits))
-
-
-def printable(name: str) -> str:
-    """`name` with everything that a terminal or a log would not show as itself escaped."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in name)
 
 
 def _open_path(path: str, name: str, limits: AudioLimits) -> int:

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Generic, Protocol, TypeVar
 
-from tutti.cli.inputs import printable
 from tutti.cli.outputs import Job
 from tutti.cli.progress import OnProgress
 from tutti.cli.report import Outcome, Report
-from tutti.errors import InputError, OutputError, TuttiError, UsageError
+from tutti.errors import InputError, OutputError, TuttiError, UsageError, printable
 
 __all__ = ["Batch", "Result"]
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutti.errors import InputAccessError, InputError, InputNotFoundError
+from tutti.errors import InputAccessError, InputError, InputNotFoundError, printable
 
-__all__ = ["AUDIO_SUFFIXES", "STDIN", "Input", "collect", "printable"]
+__all__ = ["AUDIO_SUFFIXES", "STDIN", "Input", "collect"]
 
 STDIN = "-"
 
@@ -51,12 +52,6 @@ def collect(names: Iterable[str]) -> list[Input]:
     return list(found.values())
 
 
-def printable(text: str) -> str:
-    """`text` on one line that every terminal can show: control characters and broken UTF-8 are escaped."""
-    whole = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in whole)
-
-
 def _expand(name: str) -> Iterator[Input]:
     if name == STDIN:
         yield Input(name, Path("stdin"))
@@ -69,41 +64,54 @@ def _expand(name: str) -> Iterator[Input]:
 
 
 def _folder(folder: Path) -> Iterator[Input]:
-    shown = repr(printable(str(folder)))
-    if not os.access(folder, os.R_OK | os.X_OK):
-        yield Input(
-            str(folder), Path(), InputAccessError(f"The folder {shown} may not be read. Check its permissions.")
-        )
-        return
-    recordings = _recordings(folder)
-    if not recordings:
+    found = list(_search(folder, folder))
+    if not found:
         endings = ", ".join(sorted(AUDIO_SUFFIXES))
         fault = InputNotFoundError(
-            f"The folder {shown} holds no recordings (files ending in {endings}). "
+            f"The folder {printable(str(folder))!r} holds no recordings (files ending in {endings}). "
             "To open a file whatever its ending, name the file itself."
         )
         yield Input(str(folder), Path(), fault)
-    for path in recordings:
-        yield Input(str(path), path.relative_to(folder))
+    yield from found
 
 
 def _pattern(pattern: str) -> Iterator[Input]:
     root = _fixed_part(pattern)
     matches = sorted(Path(match) for match in glob.glob(pattern, recursive=True))  # noqa: PTH207 - takes absolute ones
-    files = [path for match in matches for path in (_recordings(match) if match.is_dir() else [match])]
-    if not files:
+    found = [
+        item
+        for match in matches
+        for item in (_search(match, root) if match.is_dir() else [Input(str(match), match.relative_to(root))])
+    ]
+    if not found:
         fault = InputNotFoundError(f"Nothing matches {printable(pattern)!r}. Check the pattern and the current folder.")
         yield Input(pattern, Path(), fault)
-    for path in files:
+    yield from found
+
+
+def _search(folder: Path, root: Path) -> Iterator[Input]:
+    """The recordings in `folder` by name, below `root`; folders that may not be read are inputs with a fault."""
+    closed: list[OSError] = []
+    paths = [
+        Path(above) / name
+        for above, _, names in os.walk(folder, onerror=closed.append)
+        for name in names
+        if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith(".")
+    ]
+    for path in sorted(filter(_may_be_file, paths)):
         yield Input(str(path), path.relative_to(root))
+    for name in sorted(str(error.filename) for error in closed):
+        fault = InputAccessError(f"The folder {printable(name)!r} may not be read. Check its permissions.")
+        yield Input(name, Path(), fault)
 
 
-def _recordings(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in AUDIO_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
+def _may_be_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except PermissionError:
+        return True  # whoever opens it says why it cannot
+    except OSError:
+        return False  # a link to nothing
 
 
 def _fixed_part(pattern: str) -> Path:

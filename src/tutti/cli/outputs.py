@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutti.cli.inputs import Input, printable
-from tutti.errors import UnknownFormatError, UsageError
+from tutti.cli.inputs import Input
+from tutti.errors import UnknownFormatError, UsageError, printable
 
 __all__ = ["Job", "parse_formats", "plan"]
 

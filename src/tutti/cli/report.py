@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from tutti.cli.inputs import printable
+from tutti.errors import printable
 
 __all__ = ["JsonReport", "Outcome", "Report", "TextReport"]
 

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from tutti.errors import MissingExtraError
+
 __all__ = ["app"]
 
 app = typer.Typer(
@@ -47,7 +49,12 @@ def transcription(
 
     Needs the extra `train`.
     """
-    from tutti.capabilities.transcription.train import train
+    try:
+        from tutti.capabilities.transcription.train import train
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "lightning":
+            raise
+        raise MissingExtraError("Training needs the extra `train`. Run: pip install 'tutti[train]'") from missing
 
     weights = train(
         config,
