@@ -144,6 +144,34 @@ def test_damaged_packets_are_skipped_and_counted(decode: Decode, recordings: Any
     assert len(decoded.samples) / 44_100 == pytest.approx(4.0, abs=0.2)
 
 
+def test_reading_goes_on_behind_a_place_that_cannot_be_read(decode: Decode, recordings: Any) -> None:
+    data = recordings.encoded("adts", samples=recordings.tone(4.0, 44_100))
+    whole = decode(data)
+
+    class Stumbling:
+        """A container whose demuxer raises once, as PyAV's do at a place they cannot read."""
+
+        def __init__(self, container: Any) -> None:
+            self.container, self.stumbled = container, False
+
+        def demux(self, stream: Any) -> Iterator[Any]:
+            for index, packet in enumerate(self.container.demux(stream)):
+                yield packet
+                if index == 20 and not self.stumbled:
+                    self.stumbled = True
+                    raise av.InvalidDataError(1, "Invalid data")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.container, name)
+
+    open_container = FFmpegFile._open
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FFmpegFile, "_open", lambda self, fd, demuxer: Stumbling(open_container(self, fd, demuxer)))
+        decoded = decode(data)
+    assert decoded.warnings == ["1 damaged packets were skipped; later times may be early."]
+    assert len(decoded.samples) == len(whole.samples)
+
+
 def test_nothing_but_damage(decode: Decode) -> None:
     frame = b"\xff\xf1\x50\x80\x04\x3f\xfc" + b"\xff" * 26
     with pytest.raises(AudioFormatError) as raised:

@@ -112,13 +112,27 @@ class FFmpegFile:
         return sound
 
     def _decoded(self) -> Iterator[AudioFrame]:
-        """Frames with samples. A packet that does not decode is skipped and counted."""
+        """Frames with samples. Packets that do not decode and places that cannot be read are skipped and counted."""
         packets = self._container.demux(self._stream)
+        unreadable = False
         while self._damaged_packets < _MAX_DAMAGED_PACKETS:
             try:
                 packet = next(packets, None)
-                if packet is None:
+            except av.EOFError:
+                return
+            except (av.FFmpegError, OSError):
+                if unreadable:  # twice at one place: there is no way past it
+                    self.warnings.append("decoding stopped at damaged data; what follows is missing.")
                     return
+                unreadable = True
+                packets = self._container.demux(self._stream)  # a generator is spent once it has raised
+                continue
+            if packet is None:
+                return
+            if packet.size:  # the last one, which only flushes the decoder, is empty
+                self._damaged_packets += unreadable
+                unreadable = False
+            try:
                 frames = [frame for frame in packet.decode() if isinstance(frame, AudioFrame)]
             except av.EOFError:
                 return
@@ -132,7 +146,7 @@ class FFmpegFile:
         """Rate and channels of the first frame: headers are wrong about them for some AAC."""
         if self._first is not None:
             return _shape_of(self._first)
-        if self._damaged_packets:
+        if self._damaged_packets or self.warnings:
             raise AudioFormatError(f"is {self._name} damaged from where its sound begins. Export it again.")
         raise AudioEmptyError("holds no samples. Record or export it again.")
 
