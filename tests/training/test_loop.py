@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tutti.errors import DeviceError
 from tutti.training.loop import Schedule, Step, fit
 
 SCHEDULE = Schedule(steps=30, learning_rate=0.3, warmup_steps=5, average_decay=0.9)
@@ -62,3 +63,8 @@ def test_the_schedule_warms_up_and_ends_at_zero() -> None:
     assert max(factors) <= 1.0
     assert factors[5] > factors[15] > factors[25]
     assert factors[30] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_a_device_that_is_not_there_is_told_in_our_own_words() -> None:
+    with pytest.raises(DeviceError, match="There is no device 'cuda:7' here"):
+        next(fit(nn.Linear(2, 1), lambda *_: {}, lambda _: None, SCHEDULE, device="cuda:7"))

@@ -17,6 +17,8 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from tutti.weights.devices import choose_device
+
 __all__ = ["Schedule", "Step", "fit"]
 
 
@@ -58,11 +60,13 @@ def fit(
 ) -> Iterator[Step]:
     """Train `network` on `batches(step)` by the sum of `losses(network, batch)`; yields a Step after each update.
 
-    `batches` must depend on nothing but the step number, so that a run resumed from `Step.save` repeats itself.
+    `batches` must depend on nothing but the step number, so that a run resumed from `Step.save` repeats itself. Raises
+    DeviceError.
     """
+    chosen = choose_device(device)
     fabric = Fabric(
-        accelerator="auto" if device == "auto" else device.partition(":")[0],
-        devices=1,
+        accelerator=chosen.type,
+        devices=[chosen.index or 0] if chosen.type == "cuda" else 1,
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     averaged = deepcopy(network).eval().requires_grad_(False).to(fabric.device)
