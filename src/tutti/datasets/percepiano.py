@@ -25,7 +25,7 @@ VALIDATION_FAMILIES = frozenset({"F04", "F09", "F18", "F21", "F24", "F33", "F46"
 def clips(root: Path, validation: bool) -> list[Path]:
     """MIDI files of the clips, deadpan ones included, in or out of the validation families."""
     if not (root / "clips.csv").exists():
-        raise TrainingError(f"No PercePiano in {root}: clips.csv is missing.")
+        raise TrainingError(f"No PercePiano in {root}: clips.csv is missing. docs/data.md says where to get it.")
     with (root / "groups.csv").open(newline="") as rows:
         family = {row["segment_id"]: row["score_family"] for row in csv.DictReader(rows)}
     with (root / "clips.csv").open(newline="") as rows:
