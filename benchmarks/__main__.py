@@ -1,10 +1,11 @@
 """`python -m benchmarks`: every benchmark, one after the other, each with its own tables and documents.
 
-Arguments are handed to the comparison with the peer; `--write` reaches all of them.
+Arguments are those of the comparison with the peer; `--data`, `--threads` and `--write` reach all of them.
 """
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from benchmarks.transcription import __main__ as transcription
@@ -14,7 +15,13 @@ from benchmarks.transcription import startup
 def main() -> None:
     arguments = sys.argv[1:]
     transcription.main(arguments)
-    startup.main([argument for argument in arguments if argument == "--write"])
+    common = argparse.ArgumentParser()
+    common.add_argument("--data")
+    common.add_argument("--threads")
+    common.add_argument("--write", action="store_true")
+    shared, _ = common.parse_known_args(arguments)
+    named = [f"--{name}={value}" for name in ("data", "threads") if (value := getattr(shared, name)) is not None]
+    startup.main([*named, "--write"] if shared.write else named)
 
 
 if __name__ == "__main__":

@@ -34,4 +34,6 @@ if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   fi
 fi
 
-[ -x "$target/bin/python" ] && recent "$target/bin/python" || "$python" -m venv --clear "$target"
+# one that was interrupted before pip came is made again
+[ -x "$target/bin/python" ] && recent "$target/bin/python" && "$target/bin/python" -m pip --version >/dev/null 2>&1 ||
+  "$python" -m venv --clear "$target"

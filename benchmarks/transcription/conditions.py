@@ -10,11 +10,12 @@ from pathlib import Path
 
 def describe(threads: int, versions: dict[str, str]) -> str:
     """Date, processor, threads, Python and the given packages."""
-    packages = ", ".join(f"{name} {number}" for name, number in versions.items())
+    software = {"Python": platform.python_version(), **versions}
+    packages = ", ".join(f"{name} {number}" for name, number in software.items())
     today = datetime.now(tz=UTC).date().isoformat()
     return (
         f"Measured {today} on {processor_name()} ({os.cpu_count()} logical processors, {threads} threads used), "
-        f"Python {platform.python_version()}; {packages}.\n"
+        f"{packages}.\n"
     )
 
 
