@@ -8,7 +8,7 @@ mapped, with a data sheet beside it. Mixing notes from a bank is hundreds of tim
 | FluidR3 GM (Debian `fluid-soundfont-gm`) | MIT | programs 0–95, drum kits |
 | Csound GM bank (Debian `csound-soundfont`) | LGPL-2.1+ | programs 0–95, drum kit |
 | Salamander Grand Piano V3, A. Holm (npm `@audio-samples/piano-velocity*`) | CC BY 3.0 | grand piano |
-| Hydrogen drum kits (Debian `hydrogen-drumkits`) | GPL-2+ and others, see its copyright file | drum kits |
+| Hydrogen drum kits (Debian `hydrogen-drumkits`) | GPL-2+, CC BY, CC BY-SA, see its copyright file | drum kits |
 | `datasets.plucked` | this repository | plucked strings by physical parameters |
 
 The MuseScore General fonts are kept for evaluation and must not appear here.
