@@ -1,4 +1,3 @@
-import logging
 import sys
 from types import ModuleType
 from typing import Any
@@ -8,6 +7,7 @@ import pytest
 import tutti
 from tutti.capabilities.transcription.types import Options
 from tutti.errors import OptionError
+from tutti.weights import loaded
 
 
 @pytest.fixture
@@ -50,5 +50,5 @@ def test_what_the_package_offers_is_listed_and_nothing_else_is_there() -> None:
 
 
 def test_messages_stay_silent_until_the_program_asks_for_them(capfd: pytest.CaptureFixture[str]) -> None:
-    logging.getLogger("tutti.weights.loaded").warning("a GPU too full")
+    loaded.log.warning("a GPU too full")
     assert capfd.readouterr() == ("", "")

@@ -10,7 +10,6 @@ Importing the package loads no framework; the first call does.
 
 from __future__ import annotations
 
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["__version__", "load_model", "transcribe"]
 
 __version__ = "0.1.0"
-
-logging.getLogger(__name__).addHandler(logging.NullHandler())  # nothing is printed unless the program asks for it
 
 _LAZY = {"load_model": "tutti.library", "transcribe": "tutti.library"}
 

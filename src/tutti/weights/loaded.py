@@ -15,6 +15,7 @@ from tutti.weights.cards import Card
 __all__ = ["LOADED", "LoadedModels", "with_cpu_fallback"]
 
 log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())  # nothing is printed unless the program asks for it
 
 T = TypeVar("T")
 
