@@ -63,6 +63,8 @@ def test_an_unknown_verb_names_those_there_are() -> None:
 
 
 def test_wrong_options_are_named_with_what_was_given() -> None:
+    with pytest.raises(OptionError, match=r"^device='banana': Where to compute: auto, cpu, cuda, cuda:N or mps\.$"):
+        capability("transcribe").options({"device": "banana"})
     with pytest.raises(OptionError, match=r"onset_threshold=2: Input should be less than 1\.") as caught:
         capability("transcribe").options({"onset_threshold": 2, "windw": 1})
     assert "transcribe has no option 'windw'. It has: model, device" in str(caught.value)

@@ -69,6 +69,8 @@ class Capability:
                 complaints.append(
                     f"{self.verb} has no option {name!r}. It has: {', '.join(self.options_type.model_fields)}."
                 )
+            elif detail["type"] == "string_pattern_mismatch":  # nobody should have to read a regular expression
+                complaints.append(f"{name}={detail['input']!r}: {self.options_type.model_fields[name].description}")
             else:
                 complaints.append(f"{name}={detail['input']!r}: {detail['msg']}.")
         return " ".join(complaints)

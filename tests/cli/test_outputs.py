@@ -89,3 +89,8 @@ def test_a_job_is_done_when_every_output_is_there(folder: Path) -> None:
     assert not job.is_done
     (folder / "a.json").touch()
     assert job.is_done
+
+
+def test_standard_output_is_no_place_for_files() -> None:
+    with pytest.raises(UsageError, match=r"-o - is no place for results"):
+        targets(["a.wav"], output="-")

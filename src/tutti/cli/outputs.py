@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tutti.cli.inputs import Input
+from tutti.cli.inputs import STDIN, Input
 from tutti.errors import UnknownFormatError, UsageError, printable
 
 __all__ = ["Job", "parse_formats", "plan"]
@@ -42,6 +42,8 @@ def plan(inputs: Sequence[Input], output: str | None, formats: str | None, known
     its suffix is a known format, and a folder otherwise. Raises UsageError, before anything is written, when two
     results would share a file or a result would replace an input.
     """
+    if output == STDIN:
+        raise UsageError("-o - is no place for results, which are files. Name a folder or a file.")
     if output is not None and _is_file(output, known):
         jobs = [_single(inputs, Path(output), parse_formats(formats, known) if formats else None)]
     else:

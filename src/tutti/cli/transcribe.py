@@ -53,7 +53,10 @@ def transcribe(
         ),
     ] = None,
     skip_existing: Annotated[
-        bool, typer.Option("--skip-existing", help="Leave inputs alone whose results are all there.")
+        bool,
+        typer.Option(
+            "--skip-existing", help="Leave inputs alone whose results are all there, whatever options made them."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON per input on standard output.")

@@ -25,9 +25,21 @@ def test_every_instrument_and_drum_is_drawn_and_named() -> None:
     assert low < 60 < 72 < high
 
 
-def test_no_drums_no_drum_rows_and_no_notes_no_error() -> None:
+def test_what_is_not_there_takes_no_room() -> None:
     assert len(piano_roll(Notes.of(NOTES.pitched), 4.0).axes) == 1
-    assert len(piano_roll(Notes(), 0.0).axes) == 1
+    (drums,) = piano_roll(Notes.of(NOTES.drums), 4.0).axes
+    assert [label.get_text() for label in drums.get_yticklabels()] == ["kick", "other"]
+    (empty,) = piano_roll(Notes(), 0.0).axes
+    assert [text.get_text() for text in empty.texts] == ["no notes"]
+
+
+def test_a_narrow_range_is_named_note_by_note_and_a_wide_one_by_octaves() -> None:
+    narrow, wide = (
+        [label.get_text() for label in piano_roll(Notes.of(notes), 4.0).axes[0].get_yticklabels()]
+        for notes in (NOTES.pitched, [*NOTES.pitched, Note(0.0, 1.0, 96, 90, 0)])
+    )
+    assert narrow[:4] == ["B3", "C4", "D4", "E4"]
+    assert wide == ["C4", "C5", "C6", "C7"]
 
 
 def test_the_same_notes_give_the_same_bytes_of_a_picture_that_shows_something() -> None:

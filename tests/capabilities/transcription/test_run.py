@@ -91,6 +91,7 @@ def test_silence_has_no_notes() -> None:
     result = run((np.zeros(3 * 44_100, np.float32), 44_100), Options())
     assert len(result.notes) == 0
     assert result.duration_s == pytest.approx(3.0, abs=0.001)
+    assert result.warnings == ("no notes were found.",)
 
 
 def test_a_lower_threshold_finds_more_and_instruments_narrow_it_down(guitar: NDArray[np.float32]) -> None:
@@ -98,7 +99,10 @@ def test_a_lower_threshold_finds_more_and_instruments_narrow_it_down(guitar: NDA
     usual = run(clip, Options()).notes
     assert len(run(clip, Options(onset_threshold=0.05)).notes) > len(usual) > 0
     assert len(run(clip, Options(instruments=("drums",))).notes.pitched) == 0
-    assert len(run(clip, Options(min_note_s=10.0)).notes.pitched) == 0
+    nothing = run(clip, Options(instruments=("voice",), min_note_s=10.0))
+    assert len(nothing.notes) == 0
+    (warning,) = nothing.warnings
+    assert warning.endswith("notes that were found, none was left by the options instruments and min_note_s.")
 
 
 def test_progress_only_rises_and_ends_at_the_end(guitar: NDArray[np.float32]) -> None:

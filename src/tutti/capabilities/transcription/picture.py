@@ -19,18 +19,22 @@ _COLOURS = (
     "#1f6feb", "#2aa198", "#8250df", "#bf5b04", "#7a4419", "#1a7f37", "#57ab5a", "#cf222e", "#d4397b", "#3aa6c9",
     "#9a6700", "#6e7781", "#e0528b",
 )  # fmt: skip
+_NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
 
 
 def piano_roll(notes: Notes, duration_s: float, title: str = "") -> Figure:
     """Draw `notes`; louder notes are more opaque. The figure belongs to no window and no global state."""
-    has_drums = bool(notes.drums)
     figure = Figure(figsize=(12, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    heights = [3, 1] if has_drums else [1]
+    heights = [3] * (bool(notes.pitched) or not notes.drums) + [1] * bool(notes.drums)
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    _draw_pitched(axes[0], notes.pitched)
-    if has_drums:
-        _draw_drums(axes[1], notes.drums)
+    if notes.pitched:
+        _draw_pitched(axes[0], notes.pitched)
+    if notes.drums:
+        _draw_drums(axes[-1], notes.drums)
+    if not len(notes):
+        axes[0].text(0.5, 0.5, "no notes", transform=axes[0].transAxes, ha="center", color="#57606a")
+        axes[0].set_yticks([])
     axes[-1].set_xlim(0, max(duration_s, notes.end_s, 0.1))
     axes[-1].set_xlabel("time (s)")
     axes[0].set_title(title or "transcription", loc="left", parse_math=False)
@@ -55,18 +59,18 @@ def _draw_pitched(axes: object, notes: tuple[Note, ...]) -> None:
         colour = _COLOURS[FAMILIES.index(family)] if family in FAMILIES else "#57606a"
         boxes = [Rectangle((n.onset_s, n.pitch - 0.45), n.duration_s, 0.9) for n in members]
         opacities = [0.35 + 0.65 * n.velocity / 127 for n in members]
-        axes.add_collection(PatchCollection(boxes, facecolor=colour, alpha=opacities, linewidth=0))
+        # a light edge parts notes that follow each other on one pitch
+        axes.add_collection(PatchCollection(boxes, facecolor=colour, alpha=opacities, edgecolor="white", linewidth=0.8))
         axes.plot([], [], color=colour, linewidth=6, label=f"{family} ({len(members)})")
-    low = min((note.pitch for note in notes), default=57)
-    high = max((note.pitch for note in notes), default=69)
+    low, high = min(note.pitch for note in notes), max(note.pitch for note in notes)
     axes.set_ylim(low - 2, high + 2)
-    octaves = [pitch for pitch in range(0, 128, 12) if low - 2 <= pitch <= high + 2]
-    axes.set_yticks(octaves, [f"C{pitch // 12 - 1}" for pitch in octaves])
+    named = _NATURALS if high - low <= 24 else {0: "C"}
+    ticks = [pitch for pitch in range(low - 2, high + 3) if pitch % 12 in named]
+    axes.set_yticks(ticks, [f"{named[pitch % 12]}{pitch // 12 - 1}" for pitch in ticks], fontsize=8)
     axes.grid(True, color="#d0d7de", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_ylabel("pitch")
-    if by_family:
-        axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+    axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
 
 
 def _draw_drums(axes: object, hits: tuple[Note, ...]) -> None:

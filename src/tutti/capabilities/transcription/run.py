@@ -121,8 +121,11 @@ def run(
                 on_progress("transcribe", min(frames * NOTES_FRONT_END.frame_s, heard.seconds), stream.duration_s or 0)
         warnings, name = (*stream.warnings, *model.warnings), stream.name
     decoder.finish()
+    notes = _notes(decoder, options)
+    if not len(notes):
+        warnings = (*warnings, _why_nothing(decoder))
     return Transcription(
-        notes=_notes(decoder, options),
+        notes=notes,
         duration_s=heard.seconds,
         provenance=_provenance(model.card, model.model, name, options, thresholds),
         warnings=warnings,
@@ -262,6 +265,13 @@ def _notes(decoder: Decoder, options: Options) -> Notes:
     pitched = settle_families(long_enough, families) if families or not options.instruments else []
     drums = decoder.drums if not options.instruments or "drums" in options.instruments else []
     return Notes.of([*pitched, *drums])
+
+
+def _why_nothing(decoder: Decoder) -> str:
+    found = len(decoder.pitched) + len(decoder.drums)
+    if not found:
+        return "no notes were found."
+    return f"of {found} notes that were found, none was left by the options instruments and min_note_s."
 
 
 def _provenance(card: Card, model: Model, source: str, options: Options, thresholds: Thresholds) -> Provenance:

@@ -65,7 +65,10 @@ class Options(BaseModel):
     min_note_s: Annotated[float, Field(description="Shorter pitched notes are dropped (seconds).", ge=0, le=10)] = 0.03
     instruments: Annotated[
         tuple[Family, ...],
-        Field(description="Keep notes of these instrument families only; none means all. May be repeated."),
+        Field(
+            description="Keep notes of these instrument families only, and drop all that were taken for others; none "
+            "means all. May be repeated."
+        ),
     ] = ()
 
 
