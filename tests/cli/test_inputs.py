@@ -128,3 +128,4 @@ def test_what_may_not_be_looked_at_is_left_to_whoever_opens_it(music: Path, monk
 
     monkeypatch.setattr(Path, "stat", refused)
     assert [item.relative.name for item in collect([str(music)])] == ["B.MP3", "a.wav", "c.flac", "d.ogg"]
+    assert [item.relative.name for item in collect([f"{music}/*.wav"])] == ["a.wav", "gone.wav"]

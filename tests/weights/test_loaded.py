@@ -174,6 +174,12 @@ def test_a_gpu_too_full_for_its_context_is_full(message: str, kind: str, given_b
     assert given_back == [kind]
 
 
+def test_a_cpu_out_of_memory_blames_no_gpu(given_back: list[str]) -> None:
+    with pytest.raises(RuntimeError, match="out of memory"):
+        with_cpu_fallback(lambda _device: (_ for _ in ()).throw(RuntimeError("out of memory")), "cpu")
+    assert given_back == []
+
+
 def test_other_faults_are_not_hidden() -> None:
     with pytest.raises(RuntimeError, match="shape"):
         with_cpu_fallback(lambda _device: (_ for _ in ()).throw(RuntimeError("shape")), "cuda:0")

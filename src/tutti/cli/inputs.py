@@ -55,7 +55,7 @@ def collect(names: Iterable[str]) -> list[Input]:
 def _expand(name: str) -> Iterator[Input]:
     if name == STDIN:
         yield Input(name, Path("stdin"))
-    elif os.path.isdir(name):  # noqa: PTH112 - Path.is_dir raises where the folder above may not be searched
+    elif _is_folder(name):
         yield from _folder(Path(name))
     elif glob.has_magic(name) and not os.path.lexists(name):
         yield from _pattern(name)
@@ -81,7 +81,7 @@ def _pattern(pattern: str) -> Iterator[Input]:
     found = [
         item
         for match in matches
-        for item in (_search(match, root) if match.is_dir() else [Input(str(match), match.relative_to(root))])
+        for item in (_search(match, root) if _is_folder(match) else [Input(str(match), match.relative_to(root))])
     ]
     if not found:
         fault = InputNotFoundError(f"Nothing matches {printable(pattern)!r}. Check the pattern and the current folder.")
@@ -103,6 +103,10 @@ def _search(folder: Path, root: Path) -> Iterator[Input]:
     for name in sorted(str(error.filename) for error in closed):
         fault = InputAccessError(f"The folder {printable(name)!r} may not be read. Check its permissions.")
         yield Input(name, Path(), fault)
+
+
+def _is_folder(path: str | Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where the folder above may not be searched
 
 
 def _may_be_file(path: Path) -> bool:

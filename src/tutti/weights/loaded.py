@@ -89,7 +89,8 @@ def with_cpu_fallback(attempt: Callable[[str], T], device: str) -> tuple[T, str 
     try:
         return attempt(device), None
     except RuntimeError as error:  # refusing a context, and memory on MPS, raise nothing more special
-        if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
+        full = isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+        if not full or device == "cpu":
             raise
         kind = "mps" if "MPS" in str(error) else "cuda"
         # the exception holds the frames, and they the tensors: it goes before memory is given back

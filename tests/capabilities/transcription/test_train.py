@@ -56,7 +56,7 @@ def test_a_run_without_a_checkpoint_or_with_an_odd_network_is_refused(recipe: Pa
     with pytest.raises(TrainingError, match=r"No checkpoint at"):
         train(recipe, tmp_path / "run", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
     recipe.write_text(recipe.read_text().replace("stem = 2", "stems = 2"))
-    with pytest.raises(TrainingError, match=r"\[network\] has an unknown key\. It takes: stem,"):
+    with pytest.raises(TrainingError, match=r"not a recipe:(.|\n)*network\.stems"):
         train(recipe, tmp_path / "run", device="cpu")
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "corpus").exists()
@@ -115,4 +115,4 @@ def test_a_missing_or_malformed_recipe_is_named(tmp_path: Path) -> None:
 
 def test_the_shipped_recipe_is_one_and_fits_the_shipped_network() -> None:
     recipe = read_recipe(Path(__file__).parents[3] / "recipes" / "tutti-notes.toml")
-    assert NotesNetConfig(**recipe.network) == NotesNetConfig()
+    assert recipe.network == NotesNetConfig()

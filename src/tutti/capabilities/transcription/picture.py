@@ -26,7 +26,7 @@ def piano_roll(notes: Notes, duration_s: float, title: str = "") -> Figure:
     """Draw `notes`; louder notes are more opaque. The figure belongs to no window and no global state."""
     figure = Figure(figsize=(12, 6), layout="constrained")
     FigureCanvasAgg(figure)
-    heights = [3] * (bool(notes.pitched) or not notes.drums) + [1] * bool(notes.drums)
+    heights = [3, 1] if notes.pitched and notes.drums else [1]
     axes = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     if notes.pitched:
         _draw_pitched(axes[0], notes.pitched)

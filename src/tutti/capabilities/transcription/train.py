@@ -9,7 +9,7 @@ import json
 import multiprocessing
 import time
 import tomllib
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ class Learning(_Table):
 class Recipe(_Table):
     seed: int
     material: Material
-    network: dict[str, int] = {}
+    network: NotesNetConfig = NotesNetConfig()
     learning: Learning
 
 
@@ -99,14 +99,13 @@ def train(
     `run_dir/losses.jsonl`. Raises TrainingError when material is missing, before anything is learnt.
     """
     recipe = read_recipe(config_path)
-    _network_config(recipe)
     if resume is not None and not resume.is_file():
         raise TrainingError(f"No checkpoint at {resume}. Begin the run without --resume.")
     _build_material(recipe, config_path.parent)
     validation = _validation_pieces(recipe, config_path.parent)
     run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
-    network = NotesNet(_network_config(recipe)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = NotesNet(recipe.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = _Batches(recipe, FeatureShards(config_path.parent / recipe.material.corpus, recipe.material.shards))
     learning = recipe.learning
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
@@ -130,14 +129,6 @@ def train(
     return weights
 
 
-def _network_config(recipe: Recipe) -> NotesNetConfig:
-    try:
-        return NotesNetConfig(**recipe.network)
-    except TypeError as error:
-        known = ", ".join(field.name for field in fields(NotesNetConfig))
-        raise TrainingError(f"The recipe's [network] has an unknown key. It takes: {known}.") from error
-
-
 def _validation_pieces(recipe: Recipe, base: Path) -> list[Piece]:
     """Pieces of the scores that are kept from training."""
     material = recipe.material
@@ -148,7 +139,7 @@ def _validation_pieces(recipe: Recipe, base: Path) -> list[Piece]:
 
 def _validate(recipe: Recipe, pieces: list[Piece], weights: Path) -> None:
     """Choose thresholds on `pieces` and write them with their scores beside `weights`."""
-    model = build(weights, _network_config(recipe), torch.device("cpu"), "fp32")
+    model = build(weights, recipe.network, torch.device("cpu"), "fp32")
     thresholds, scores = choose_thresholds(model, ((piece.samples, Notes.of(piece.notes)) for piece in pieces))
     report = {"thresholds": asdict(thresholds), "scores": scores}
     weights.with_name("validation.json").write_text(json.dumps(report, indent=1))
@@ -201,9 +192,9 @@ class _Batches:
 def _sum(first: NDArray[np.float32], second: NDArray[np.float32], level_db: float) -> NDArray[np.float32]:
     """Two spectra sounding together, the second `level_db` above the first over the stretch (powers add)."""
     first_power, second_power = (_above_floor(frames) for frames in (first, second))
-    ratio = float(first_power.mean()) / max(float(second_power.mean()), 1e-9) * 10 ** (level_db / 10)
-    if not second_power.any() or not first_power.any():
-        ratio = 1.0  # nothing to be louder than
+    ratio = 1.0  # of silence to anything there is none
+    if first_power.any() and second_power.any():
+        ratio = float(first_power.mean() / second_power.mean()) * 10 ** (level_db / 10)
     return np.log10(1 + first_power + second_power * np.float32(ratio)) * np.float32(10 / DB_PER_UNIT)
 
 
