@@ -1,0 +1,1 @@
+"""What several capabilities hear first: beats and stems."""

@@ -1,0 +1,1 @@
+"""A sheet as data, MusicXML, and the engravers that print it."""
