@@ -10,7 +10,7 @@ OUT ?= out
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.complete
-EXTRAS := http,s3,onnx,jax,service,train,dev
+EXTRAS := http,s3,onnx,jax,service,demucs,link,librosa,hdf5,lilypond,train,dev
 
 .PHONY: run test setup bench docs
 

@@ -24,6 +24,8 @@ def test_an_empty_environment_gives_the_platform_s_folders() -> None:
     assert default.cards_dir == Path(platformdirs.user_config_dir("tutti", appauthor=False)) / "cards"
     assert default.offline is False
     assert default.threads is None
+    assert (default.model_uri, default.model_version, default.model_sha256) == (None, None, None)
+    assert default.model_cache_dir == Path("/data/models")
 
 
 def test_every_variable_is_read() -> None:
@@ -32,10 +34,15 @@ def test_every_variable_is_read() -> None:
     )
     assert (chosen.cache_dir, chosen.cards_dir) == (Path("/a b/c"), Path("cards"))
     assert (chosen.offline, chosen.threads) == (True, 3)
+    model = {"URI": " https://a/b.h5 ", "VERSION": "v1.2", "SHA256": "aB" * 32, "CACHE_DIR": "/m n"}
+    chosen = read_settings({f"MODEL_{name}": value for name, value in model.items()})
+    assert (chosen.model_uri, chosen.model_version) == ("https://a/b.h5", "v1.2")
+    assert (chosen.model_sha256, chosen.model_cache_dir) == ("aB" * 32, Path("/m n"))
 
 
 def test_empty_variables_count_as_missing() -> None:
-    names = ("TUTTI_CACHE_DIR", "TUTTI_CARDS_DIR", "TUTTI_OFFLINE", "TUTTI_THREADS")
+    names = [f"TUTTI_{name}" for name in ("CACHE_DIR", "CARDS_DIR", "OFFLINE", "THREADS")]
+    names += [f"MODEL_{name}" for name in ("URI", "VERSION", "SHA256", "CACHE_DIR")]
     assert read_settings(dict.fromkeys(names, "")) == read_settings({})
 
 
@@ -54,6 +61,9 @@ def test_yes_and_no(value: str, offline: bool) -> None:
         ("TUTTI_THREADS", "-2", "Set it to 1 or more"),
         ("TUTTI_THREADS", "two", "Set it to 1 or more"),
         ("TUTTI_THREADS", "1.5", "Set it to 1 or more"),
+        ("MODEL_VERSION", "../1", "Set it to letters, digits"),
+        ("MODEL_VERSION", "..", "Set it to letters, digits"),
+        ("MODEL_SHA256", "03d46bdd", "Set it to 64 hexadecimal digits"),
     ],
 )
 def test_a_malformed_value_is_named_with_what_to_set(name: str, value: str, advice: str) -> None:
@@ -78,6 +88,6 @@ def test_settings_do_not_change() -> None:
 
 
 def test_every_variable_is_documented() -> None:
-    read = set(re.findall(r'"(TUTTI_\w+)"', Path(tutti.settings.__file__).read_text()))
-    assert read == set(re.findall(r"`(TUTTI_\w+)`", tutti.settings.__doc__ or ""))
-    assert len(read) == 4
+    read = set(re.findall(r'"((?:TUTTI|MODEL)_\w+)"', Path(tutti.settings.__file__).read_text()))
+    assert read == set(re.findall(r"`((?:TUTTI|MODEL)_\w+)`", tutti.settings.__doc__ or ""))
+    assert len(read) == 8

@@ -85,6 +85,14 @@ CAPABILITIES: tuple[Capability, ...] = (
         takes="a recording of any instruments",
         gives="notes per instrument",
     ),
+    Capability(
+        verb="drums",
+        module="tutti.capabilities.drums",
+        result="DrumChart",
+        summary="Write the drums of recordings down: a chart to play from, MIDI, MusicXML, the hits.",
+        takes="a recording with drums, or a link to one",
+        gives="hits and an engraved drum chart",
+    ),
 )
 
 

@@ -4,7 +4,8 @@
     ├── UsageError                what was asked for makes no sense            exit 2   HTTP 422
     │   ├── OptionError           an option is out of range or contradicts another
     │   ├── UnknownModelError     no card of that name (HTTP 404)
-    │   └── UnknownFormatError    no writer for that suffix
+    │   ├── UnknownFormatError    no writer for that suffix
+    │   └── CorrectionError       a correction cannot be made to this chart
     ├── InputError                a file or stream that was given              exit 1
     │   ├── InputNotFoundError    is not there (HTTP 404)
     │   ├── InputAccessError      may not be read, or is a directory (HTTP 403)
@@ -12,8 +13,15 @@
     │   ├── AudioEmptyError       holds no samples (HTTP 422)
     │   ├── AudioLimitError       is longer, wider or faster than the limits (HTTP 413)
     │   ├── DecoderError          broke or outran its decoder process (HTTP 422)
-    │   └── MidiError             is not readable MIDI or JSON notes (HTTP 415)
+    │   ├── MidiError             is not readable MIDI or JSON notes (HTTP 415)
+    │   ├── ChartFileError        is not a chart that tutti wrote (HTTP 415)
+    │   └── LinkError             a link that cannot be fetched
+    │       ├── LinkRefusedError  leads where tutti does not go, or where one must log in (HTTP 403)
+    │       ├── LinkGoneError     leads nowhere any more (HTTP 404)
+    │       ├── LinkLimitError    leads to more bytes, sound or waiting than allowed (HTTP 413)
+    │       └── LinkNotAudioError leads to something that holds no sound (HTTP 415)
     ├── OutputError               a result could not be written (disk, rights)  exit 1   HTTP 507
+    │   └── EngravingError        a program that prints a score broke or outran its time (HTTP 500)
     ├── WeightsError              a model cannot be used                        exit 1   HTTP 503
     │   ├── CardError             its card is malformed
     │   ├── WeightsMissingError   its file is not on this machine
@@ -38,13 +46,21 @@ __all__ = [
     "AudioLimitError",
     "Cancelled",
     "CardError",
+    "ChartFileError",
+    "CorrectionError",
     "DecoderError",
     "DeviceError",
     "DownloadError",
+    "EngravingError",
     "HashMismatchError",
     "InputAccessError",
     "InputError",
     "InputNotFoundError",
+    "LinkError",
+    "LinkGoneError",
+    "LinkLimitError",
+    "LinkNotAudioError",
+    "LinkRefusedError",
     "MidiError",
     "MissingExtraError",
     "OptionError",
@@ -93,6 +109,10 @@ class UnknownFormatError(UsageError):
     code = "unknown_format"
 
 
+class CorrectionError(UsageError):
+    code = "bad_correction"
+
+
 class InputError(TuttiError):
     code = "bad_input"
     http_status = 422
@@ -131,9 +151,43 @@ class MidiError(InputError):
     http_status = 415
 
 
+class ChartFileError(InputError):
+    code = "bad_chart_file"
+    http_status = 415
+
+
+class LinkError(InputError):
+    code = "bad_link"
+
+
+class LinkRefusedError(LinkError):
+    code = "link_refused"
+    http_status = 403
+
+
+class LinkGoneError(LinkError):
+    code = "link_gone"
+    http_status = 404
+
+
+class LinkLimitError(LinkError):
+    code = "link_limit"
+    http_status = 413
+
+
+class LinkNotAudioError(LinkError):
+    code = "link_not_audio"
+    http_status = 415
+
+
 class OutputError(TuttiError):
     code = "output"
     http_status = 507
+
+
+class EngravingError(OutputError):
+    code = "engraving_failed"
+    http_status = 500
 
 
 class WeightsError(TuttiError):

@@ -10,9 +10,10 @@ from tutti.catalog import capability
 
 if TYPE_CHECKING:
     from tutti.audio.reading import Source
+    from tutti.capabilities.drums.types import DrumChart
     from tutti.capabilities.transcription.types import Options, Transcription
 
-__all__ = ["LoadedModel", "OnProgress", "load_model", "transcribe"]
+__all__ = ["LoadedModel", "OnProgress", "drums", "load_model", "transcribe"]
 
 OnProgress = Callable[[str, float, float], None]
 """Called as `on_progress(stage, done, total)`."""
@@ -37,6 +38,29 @@ def transcribe(
     row = capability("transcribe")
     checked = row.options({"model": model, **options})
     result: Transcription = row.run(source, checked, on_progress=on_progress, cancelled=cancelled)
+    return result
+
+
+def drums(
+    source: Source,
+    model: str = "tutti-drums",
+    *,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    **options: Any,
+) -> DrumChart:
+    """The drum chart of a recording.
+
+    `source` is as for `transcribe`, or a link (https://…). `options` are the fields of
+    `tutti.capabilities.drums.types.Options`. `cancelled` is asked between windows; once it says True, Cancelled is
+    raised.
+
+    Raises OptionError, UnknownModelError, InputError, WeightsError, DeviceError, MissingExtraError (all in
+    `tutti.errors`).
+    """
+    row = capability("drums")
+    checked = row.options({"model": model, **options})
+    result: DrumChart = row.run(source, checked, on_progress=on_progress, cancelled=cancelled)
     return result
 
 

@@ -52,6 +52,17 @@ def test_a_last_block_is_never_empty(recordings: Any) -> None:
         assert [len(block) for block in stream] == [4000, 4000]
 
 
+@pytest.mark.parametrize("kind", ["file", "array"])
+def test_a_stream_of_blocks_with_their_channels(kind: str, stereo_wav: bytes, recordings: Any) -> None:
+    source: Any = stereo_wav if kind == "file" else (recordings.tone(3.0, 44_100, channels=2), 44_100)
+    with open_stream(source, sample_rate_hz=16_000, mono=False, block_s=1.25) as stream:
+        blocks = list(stream)
+    assert [block.shape for block in blocks] == [(20_000, 2), (20_000, 2), (8_000, 2)]
+    whole = read_audio(source, sample_rate_hz=16_000, mono=False).samples
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)
+    np.testing.assert_allclose(whole[:, 1], whole[:, 0] * -0.5, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["path", "str", "bytes", "stream", "array", "integers"])
 def test_every_kind_of_source_gives_the_same_samples(kind: str, recordings: Any, tmp_path: Path) -> None:
     samples = (RNG.standard_normal((30_000, 2)) * 3000).astype(np.int16)

@@ -121,7 +121,7 @@ def few_sources(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     def synthesise(command: list[str], **_: object) -> None:
         raw = Path(command[command.index("-F") + 1])
         rng = np.random.default_rng(0)
-        rng.integers(-9000, 9000, (48_000 * 400, 2)).astype("<i2").tofile(raw)
+        (rng.random((48_000 * 400, 2), np.float32) - np.float32(0.5)).tofile(raw)
 
     monkeypatch.setattr(note_bank.subprocess, "run", synthesise)
     time_s = np.arange(48_000) / 48_000

@@ -58,13 +58,15 @@ class _Feed(Protocol):
 
 
 class AudioStream:
-    """An iterator over mono blocks, (n,) float32: all of the same length but the last, which is never empty.
+    """An iterator over float32 blocks: all of the same length but the last, which is never empty.
+
+    Blocks are (n,) when mono, (n, channels) otherwise.
 
     Use it as a context manager; leaving it, an error, or its end stop the decoder. `duration_s` is what the header
     says, and None where it says nothing. `warnings` is complete when the iterator is exhausted.
     """
 
-    def __init__(self, feed: _Feed, name: str, sample_rate_hz: int, block_samples: int) -> None:
+    def __init__(self, feed: _Feed, name: str, sample_rate_hz: int, block_samples: int, *, mono: bool) -> None:
         self.name: Final = name
         self.sample_rate_hz: Final = sample_rate_hz
         self.native_sample_rate_hz: Final = feed.native_sample_rate_hz
@@ -72,6 +74,7 @@ class AudioStream:
         self.duration_s: Final = feed.duration_s
         self._feed = feed
         self._block_samples = block_samples
+        self._mono = mono
         self._is_closed = False
 
     @property
@@ -85,17 +88,18 @@ class AudioStream:
         """The next block. Raises InputError when decoding fails; what came before is then incomplete."""
         if self._is_closed:
             raise StopIteration
-        block = np.empty(self._block_samples, np.float32)
+        block = np.empty(self._block_samples * self._feed.channels, np.float32)
         try:
-            samples = self._feed.read_into(block)
+            values = self._feed.read_into(block)
         except BaseException:
             self.close()
             raise
-        if samples < self._block_samples:
+        if values < len(block):
             self.close()
-        if not samples:
+            block = block[:values].copy()
+        if not values:
             raise StopIteration
-        return block if samples == self._block_samples else block[:samples].copy()
+        return block if self._mono else block.reshape(-1, self._feed.channels)
 
     def close(self) -> None:
         """Stops the decoder. May be called again."""
@@ -112,9 +116,14 @@ class AudioStream:
 
 
 def open_stream(
-    source: Source, *, sample_rate_hz: int, limits: AudioLimits | None = None, block_s: float = 10.0
+    source: Source,
+    *,
+    sample_rate_hz: int,
+    mono: bool = True,
+    limits: AudioLimits | None = None,
+    block_s: float = 10.0,
 ) -> AudioStream:
-    """Opens a recording as a stream of mono blocks of `block_s` seconds at `sample_rate_hz`.
+    """Opens a recording as a stream of blocks of `block_s` seconds at `sample_rate_hz`, mono or with its own channels.
 
     The samples do not depend on `block_s`. Memory is bounded by one block, however long the recording; files and
     bytes are decoded by a process of their own. The first samples are decoded before this returns, so a source that
@@ -129,8 +138,8 @@ def open_stream(
     rate_hz = _checked_rate(sample_rate_hz)
     if not (math.isfinite(block_s) and block_s > 0):
         raise OptionError(f"block_s={block_s!r} is no positive number of seconds. 10 is a good choice.")
-    name, feed = _open_feed(source, Job(rate_hz, True, limits or AudioLimits()))
-    return AudioStream(feed, name, rate_hz, max(1, round(block_s * rate_hz)))
+    name, feed = _open_feed(source, Job(rate_hz, mono, limits or AudioLimits()))
+    return AudioStream(feed, name, rate_hz, max(1, round(block_s * rate_hz)), mono=mono)
 
 
 def read_audio(

@@ -37,7 +37,7 @@ R = TypeVar("R", bound=Result)
 class Batch(Generic[R]):
     """How to treat every job."""
 
-    work: Callable[[Path | BinaryIO, OnProgress], R]
+    work: Callable[[Path | str | BinaryIO, OnProgress], R]
     facts: Callable[[R], dict[str, Any]]
     report: Report
     display: Callable[[str], AbstractContextManager[OnProgress]]
@@ -72,7 +72,7 @@ class Batch(Generic[R]):
             raise job.input.fault
         if self.skip_existing and job.is_done:
             return Outcome(job.input.name, "skipped", tuple(map(str, job.outputs.values())))
-        source = _standard_input() if job.input.path is None else job.input.path
+        source = job.input.name if job.input.is_link else job.input.path or _standard_input()
         with self.display(position + printable(job.input.name)) as on_progress:
             result = self.work(source, on_progress)
             for format_name, path in job.outputs.items():
@@ -96,7 +96,7 @@ def _failure(job: Job, written: list[str], code: str, message: str, start_s: flo
 
 def _standard_input() -> BinaryIO:
     if sys.stdin.isatty():
-        raise UsageError("Standard input is a terminal. Pipe a recording in: cat song.mp3 | tutti transcribe -")
+        raise UsageError("Standard input is a terminal. Pipe a recording in: cat song.mp3 | tutti ... -")
     return sys.stdin.buffer
 
 

@@ -1,19 +1,23 @@
-"""From what the user named to a list of recordings: files, folders, globs, standard input."""
+"""From what the user named to a list of recordings: files, folders, globs, links, standard input."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from tutti.errors import InputAccessError, InputError, InputNotFoundError, printable
 
 __all__ = ["AUDIO_SUFFIXES", "STDIN", "Input", "collect"]
 
 STDIN = "-"
+
+_LINK = re.compile(r"https?://", re.IGNORECASE)
 
 AUDIO_SUFFIXES = frozenset(
     {".aac", ".aif", ".aifc", ".aiff", ".avi", ".flac", ".m4a", ".m4v", ".mka", ".mkv", ".mov", ".mp3", ".mp4"}
@@ -33,23 +37,32 @@ class Input:
     fault: InputError | None = None
     """Why there is nothing to work on."""
 
+    is_link: bool = False
+
     @property
     def path(self) -> Path | None:
-        """None for standard input."""
-        return None if self.name == STDIN else Path(self.name)
+        """None for standard input and for links."""
+        return None if self.name == STDIN or self.is_link else Path(self.name)
 
 
-def collect(names: Iterable[str]) -> list[Input]:
-    """Every recording that `names` mean, in order, each once.
+def collect(names: Iterable[str], *, links: bool = False) -> list[Input]:
+    """Every recording that `names` mean, in order, each once; with `links`, addresses as well as files.
 
     Whether a file that was named is there is left to whoever opens it; a folder or glob that holds nothing becomes
     an input with a fault.
     """
     found: dict[str, Input] = {}
     for name in names:
-        for item in _expand(name):
-            found.setdefault(STDIN if item.name == STDIN else os.path.realpath(item.name), item)
+        for item in [_link(name)] if links and _LINK.match(name) else _expand(name):
+            found.setdefault(item.name if item.path is None else os.path.realpath(item.name), item)
     return list(found.values())
+
+
+def _link(address: str) -> Input:
+    """Results of a link are called after the last part of its address that says something."""
+    parts = urlsplit(address)
+    words = [value for _, value in parse_qsl(parts.query)][:1] or [Path(parts.path).stem or parts.hostname or "link"]
+    return Input(address, Path(re.sub(r"[^\w.-]+", "_", words[0])[:80] or "link"), is_link=True)
 
 
 def _expand(name: str) -> Iterator[Input]:

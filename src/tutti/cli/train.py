@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from tutti.errors import MissingExtraError
+from tutti.errors import MissingExtraError, TrainingError
 
 __all__ = ["app"]
 
@@ -20,48 +21,53 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _group() -> None:
-    """Keeps the recipe's name on the command line while there is only one."""
+Config = Annotated[
+    Path, typer.Option("--config", exists=True, dir_okay=False, help="The recipe's settings, a TOML file.")
+]
+RunDir = Annotated[Path | None, typer.Option(file_okay=False, help="Where checkpoint, losses and weights go.")]
+Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:N or mps.")]
+Precision = Annotated[Literal["fp32", "bf16"], typer.Option(help="Number format of the network.")]
+MaxMinutes = Annotated[
+    float | None, typer.Option(min=0, help="Stop after so many minutes and keep what was learnt.")
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(exists=True, file_okay=False, metavar="DIR", help="Go on in this run folder, instead of --run-dir."),
+]
 
 
-@app.command("transcription")
-def transcription(
-    config: Annotated[
-        Path, typer.Option("--config", exists=True, dir_okay=False, help="The recipe's settings, a TOML file.")
-    ],
-    run_dir: Annotated[
-        Path, typer.Option("--run-dir", file_okay=False, help="Where checkpoint, losses and weights go.")
-    ] = Path("runs/transcription"),
-    device: Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:N or mps.")] = "auto",
-    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="Number format of the network.")] = "fp32",
-    max_minutes: Annotated[
-        float | None, typer.Option(min=0, help="Stop after so many minutes and keep what was learnt.")
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, file_okay=False, metavar="DIR", help="Go on in this run folder, instead of --run-dir."
-        ),
-    ] = None,
-) -> None:
-    """Train the network of `tutti transcribe` from a seed and print where its weights are.
+def _command(name: str, module: str, summary: str) -> None:
+    """One subcommand for the recipe in `module`; all take the same."""
 
-    Needs the extra `train`.
-    """
-    try:
-        from tutti.capabilities.transcription.train import train
-    except ModuleNotFoundError as missing:
-        if (missing.name or "").partition(".")[0] != "lightning":
-            raise
-        raise MissingExtraError("Training needs the extra `train`. Run: pip install 'tutti[train]'") from missing
+    def command(
+        config: Config,
+        run_dir: RunDir = Path(f"runs/{name}"),
+        device: Device = "auto",
+        precision: Precision = "fp32",
+        max_minutes: MaxMinutes = None,
+        resume: Resume = None,
+    ) -> None:
+        try:
+            train = import_module(module).train
+        except ModuleNotFoundError as missing:
+            if (missing.name or "").partition(".")[0] != "lightning":
+                raise
+            raise MissingExtraError("Training needs the extra `train`. Run: pip install 'tutti[train]'") from missing
 
-    weights = train(
-        config,
-        resume or run_dir,
-        device=device,
-        precision=precision,
-        max_minutes=max_minutes,
-        resume=resume and resume / "checkpoint.ckpt",
-    )
-    typer.echo(str(weights))
+        checkpoint = resume and resume / "checkpoint.ckpt"
+        if checkpoint is not None and not checkpoint.is_file():
+            raise TrainingError(f"No checkpoint at {checkpoint}. Begin the run without --resume.")
+        weights = train(
+            config, resume or run_dir, device=device, precision=precision, max_minutes=max_minutes, resume=checkpoint
+        )
+        typer.echo(str(weights))
+
+    command.__doc__ = f"{summary}\n\nPrints where the weights are. Needs the extra `train`."
+    app.command(name)(command)
+
+
+_command(
+    "transcription", "tutti.capabilities.transcription.train", "Train the network of `tutti transcribe` from a seed."
+)
+_command("drums", "tutti.capabilities.drums.train", "Train the network that hears the hits for `tutti drums`.")
+_command("beats", "tutti.training.beats", "Train the network that hears beats and downbeats.")

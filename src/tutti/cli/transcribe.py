@@ -77,7 +77,7 @@ def transcribe(
     jobs = plan(collect(inputs), output, formats, ROW.formats)
     run = ROW.run
 
-    def work(source: Path | BinaryIO, on_progress: OnProgress) -> Any:
+    def work(source: Path | str | BinaryIO, on_progress: OnProgress) -> Any:
         return run(source, checked, on_progress=on_progress)
 
     batch = Batch(

@@ -14,7 +14,7 @@ import numpy as np
 
 from tutti.music.notes import Note
 
-__all__ = ["SINGER", "Part", "band", "guitar_solo", "mono_solo", "polyphonic_solo", "random_cloud"]
+__all__ = ["SINGER", "Part", "Pulse", "band", "guitar_solo", "mono_solo", "polyphonic_solo", "random_cloud"]
 
 SINGER = -1
 """The program of a part for `datasets.singing`."""
@@ -71,17 +71,26 @@ class _Frame:
         return pitch
 
 
-def _frame(duration_s: float, rng: Rng) -> _Frame:
-    beat_s = 60.0 / rng.uniform(55, 180)
+@dataclass(frozen=True)
+class Pulse:
+    """The beats a piece is written to: the first downbeat, a beat and a bar in seconds."""
+
+    first_s: float
+    beat_s: float
+    bar_s: float
+
+
+def _frame(duration_s: float, rng: Rng, pulse: Pulse | None = None) -> _Frame:
+    beat_s = 60.0 / rng.uniform(55, 180) if pulse is None else pulse.beat_s
     scale = _SCALES[rng.integers(len(_SCALES))]
     tonic = int(rng.integers(12))
     chords = []
-    time_s = rng.uniform(0.0, 0.8)
+    time_s = rng.uniform(0.0, 0.8) if pulse is None else pulse.first_s
     while time_s < duration_s:
         root = (tonic + scale[rng.integers(len(scale))]) % 12
         shape = _CHORDS[rng.integers(len(_CHORDS))]
         chords.append((time_s, tuple((root + step) % 12 for step in shape)))
-        time_s += beat_s * rng.choice([2, 4, 4, 8])
+        time_s += beat_s * rng.choice([2, 4, 4, 8]) if pulse is None else pulse.bar_s * rng.choice([0.5, 1, 1, 2])
     return _Frame(duration_s, beat_s, tonic, scale, chords, rng.uniform(0.002, 0.02))
 
 
@@ -291,9 +300,12 @@ _BAND_LEADS = (
 )  # fmt: skip
 
 
-def band(duration_s: float, drums: list[Note], rng: Rng) -> list[Part]:
-    """Drums if given, bass, chords, perhaps a pad, perhaps a lead or a singer. The drums' tempo is their own."""
-    frame = _frame(duration_s, rng)
+def band(duration_s: float, drums: list[Note], rng: Rng, pulse: Pulse | None = None) -> list[Part]:
+    """Drums if given, bass, chords, perhaps a pad, perhaps a lead or a singer.
+
+    Without a `pulse` the drums' tempo is their own; with one, everyone keeps to it.
+    """
+    frame = _frame(duration_s, rng, pulse)
     parts = [Part(int(rng.integers(32, 40)), _bass(frame, rng, 28, 55), rng.uniform(-4, 4))]
     if drums:
         parts.append(Part(0, drums, rng.uniform(-6, 6)))

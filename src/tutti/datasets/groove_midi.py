@@ -14,11 +14,16 @@ Trap: notes 22 and 26 (hi-hat edges) are common; `music.drum_kit` reads them as 
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
-from tutti.errors import TrainingError
+import numpy as np
 
-__all__ = ["takes"]
+from tutti.errors import TrainingError
+from tutti.music.midi import read_midi_score
+from tutti.music.timing import TimeSignature
+
+__all__ = ["DrumTake", "read_take", "takes"]
 
 
 def takes(root: Path, split: str) -> list[Path]:
@@ -30,3 +35,47 @@ def takes(root: Path, split: str) -> list[Path]:
         )
     with index.open(newline="") as rows:
         return [root / "midi" / row["midi_filename"] for row in csv.DictReader(rows) if row["split"] == split]
+
+
+@dataclass(frozen=True, slots=True)
+class DrumTake:
+    """A drummer's take against the beats of its bars; everything in quarter notes from the first downbeat."""
+
+    strokes: tuple[tuple[float, int, int], ...]
+    """(position, General MIDI key, velocity), in order."""
+    bpm: float
+    """Quarter notes a minute."""
+    beat_quarters: float
+    """What one beat is worth: 1, or 1.5 in 6/8 and 12/8."""
+    beats_per_bar: int
+    bars: int
+
+
+def read_take(path: Path) -> DrumTake:
+    """One MIDI file of the set, from its click to the end of its last whole bar.
+
+    Drummers play some milliseconds ahead of the click, everyone by an amount of their own: the mean distance to the
+    nearest 16th or triplet is taken out, so that beats lie where they are heard.
+    """
+    score = read_midi_score(path)
+    metre = score.time_signatures[0] if score.time_signatures else TimeSignature(4, 4)
+    compound = metre.denominator == 8 and metre.numerator % 3 == 0
+    beat_quarters = 1.5 if compound else 4 / metre.denominator
+    positions = np.array([score.tempo_map.to_beat(note.onset_s) for note in score.notes.drums])
+    near = positions * 12
+    lines = np.where(np.abs(near - 3 * np.round(near / 3)) < np.abs(near - 4 * np.round(near / 4)), 3, 4)
+    lead = float(np.mean(positions - np.round(near / lines) * lines / 12)) if len(positions) else 0.0
+    strokes = [
+        (max(0.0, float(position) - lead), note.pitch, note.velocity)
+        for position, note in zip(positions, score.notes.drums, strict=True)
+    ]
+    # a stroke just ahead of the last bar line belongs to the bar that was not recorded
+    bars = max(1, int((max((s[0] for s in strokes), default=0.0) + 0.15) // metre.quarters_per_bar))
+    length = bars * metre.quarters_per_bar
+    return DrumTake(
+        tuple(sorted(stroke for stroke in strokes if stroke[0] < length - 0.15)),
+        score.tempo_map.bpm_at(0.0),
+        beat_quarters,
+        round(metre.quarters_per_bar / beat_quarters),
+        bars,
+    )

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from tutti.audio import augment
 from tutti.datasets import composer, groove_midi, percepiano
 from tutti.datasets.composer import SINGER, Part
-from tutti.datasets.note_bank import SAMPLE_RATE_HZ, Voice, open_bank
-from tutti.datasets.singing import sing
+from tutti.datasets.note_bank import SAMPLE_RATE_HZ, open_bank
+from tutti.datasets.players import Players, add_at, released
 from tutti.errors import TrainingError
 from tutti.music.drum_kit import class_of_key, key_of_class
 from tutti.music.midi import read_midi
@@ -27,9 +27,6 @@ __all__ = ["KINDS", "Mixer", "Piece"]
 
 Rng = np.random.Generator
 Samples = NDArray[np.float32]
-
-SINGER_PROGRAM = 53
-"""The program that a singer's notes are labelled with: General MIDI "Voice Oohs"."""
 
 KINDS: dict[str, float] = {
     "performed piano": 0.24,
@@ -131,12 +128,9 @@ class Mixer:
         self, bank: Path, percepiano_root: Path, groove_root: Path, duration_s: float, validation: bool = False
     ) -> None:
         self.duration_s = duration_s
-        self.voices = open_bank(bank)
-        self.by_program: dict[int, list[Voice]] = {}
-        self.kits = [voice for voice in self.voices.values() if voice.sheet.is_drum]
-        for voice in self.voices.values():
-            if not voice.sheet.is_drum:
-                self.by_program.setdefault(voice.sheet.program, []).append(voice)
+        voices = open_bank(bank).values()
+        self.players = Players(voices, duration_s)
+        self.kits = [voice for voice in voices if voice.sheet.is_drum]
         self.performances = [
             read_midi(path).sustained().pitched for path in percepiano.clips(percepiano_root, validation)
         ]
@@ -244,26 +238,9 @@ class Mixer:
         return {} if instead == "hihat_closed" else {"hihat_closed": key_of_class(instead)}
 
     def _perform(self, part: Part, rng: Rng) -> tuple[Samples, list[Note]]:
-        if part.program == SINGER:
-            sung = sing(sorted(part.notes), self.duration_s, rng)
-            return sung, [Note(n.onset_s, n.offset_s, n.pitch, n.velocity, SINGER_PROGRAM) for n in part.notes]
         if part.notes and part.notes[0].is_drum:
             return self._drum(part.notes, rng)
-        choices = self.by_program.get(part.program)
-        if not choices:
-            raise TrainingError(f"The note bank has no voice of program {part.program}; build it again.")
-        voice = choices[rng.integers(len(choices))]
-        release = voice.sheet.release_s * rng.uniform(0.5, 2.0)
-        samples = np.zeros(round(self.duration_s * SAMPLE_RATE_HZ), np.float32)
-        played = []
-        for note in part.notes:
-            if not voice.has(note.pitch):
-                continue
-            offset_s = min(note.offset_s, note.onset_s + voice.sheet.held_s)
-            sound = voice.note(note.pitch, note.velocity)
-            _add(samples, _released(sound, offset_s - note.onset_s, release), note.onset_s)
-            played.append(Note(note.onset_s, offset_s, note.pitch, note.velocity, part.program))
-        return samples, played
+        return self.players.perform(part, rng)
 
     def _drum(self, hits: Sequence[Note], rng: Rng) -> tuple[Samples, list[Note]]:
         """One kit, retuned and rebalanced piece by piece; hits on pieces the kit lacks go to their class's next key."""
@@ -286,36 +263,10 @@ class Mixer:
             if (key, layer) not in tuned:
                 sound = kit.note(key, layer)
                 sound = np.interp(np.arange(0, len(sound) - 1, ratio[key]), np.arange(len(sound)), sound)
-                tuned[key, layer] = _released(sound.astype(np.float32), shorten_s, 0.2) * np.float32(gain[key])
-            _add(samples, tuned[key, layer] * np.float32((hit.velocity / layer) ** 2), hit.onset_s)
+                tuned[key, layer] = released(sound.astype(np.float32), shorten_s, 0.2) * np.float32(gain[key])
+            add_at(samples, tuned[key, layer] * np.float32((hit.velocity / layer) ** 2), hit.onset_s)
             played.append(hit)
         return samples, played
-
-
-_FADE_S = 0.02
-
-
-def _released(sound: Samples, held_s: float, release_s: float) -> Samples:
-    """`sound` let go after `held_s`: it dies away by 43 dB in 5 times `release_s`, then ends (the array is
-    changed and cut).
-
-    Sound that ends before it has died away fades out over its last _FADE_S, as nothing real stops dead.
-    """
-    held = round(held_s * SAMPLE_RATE_HZ)
-    tail = round(5 * release_s * SAMPLE_RATE_HZ)
-    sound = sound[: held + tail]
-    fading = len(sound) - held
-    if fading > 0:
-        sound[held:] *= np.exp(np.arange(fading, dtype=np.float32) * np.float32(-1 / (release_s * SAMPLE_RATE_HZ)))
-    last = min(len(sound), round(_FADE_S * SAMPLE_RATE_HZ))
-    sound[len(sound) - last :] *= np.linspace(1, 0, last, dtype=np.float32)
-    return sound
-
-
-def _add(samples: Samples, sound: Samples, onset_s: float) -> None:
-    begin = round(onset_s * SAMPLE_RATE_HZ)
-    sound = sound[: len(samples) - begin]
-    samples[begin : begin + len(sound)] += sound
 
 
 def _at_level(note: Note, level_db: float) -> Note:

@@ -8,8 +8,10 @@ mapped, with a data sheet beside it. Mixing notes from a bank is hundreds of tim
 | FluidR3 GM (Debian `fluid-soundfont-gm`) | MIT | programs 0–95, drum kits |
 | Csound GM bank (Debian `csound-soundfont`) | LGPL-2.1+ | programs 0–95, drum kit |
 | Salamander Grand Piano V3, A. Holm (npm `@audio-samples/piano-velocity*`) | CC BY 3.0 | grand piano |
-| Hydrogen drum kits (Debian `hydrogen-drumkits`) | GPL-2+, CC BY, CC BY-SA, see its copyright file | drum kits |
+| Hydrogen drum kits (Debian `hydrogen-drumkits`, `hydrogen-data`) | GPL-2+, CC BY, CC BY-SA, as each says | drum kits |
 | `datasets.plucked` | this repository | plucked strings by physical parameters |
+| `datasets.drum_voices` | see there: MIT, GPL-2(+), CC BY-SA 3.0 and 4.0, CC0, BSD | drum kits |
+| `datasets.struck` | this repository | drum kits by physical parameters |
 
 The MuseScore General fonts are kept for evaluation and must not appear here.
 """
@@ -35,7 +37,7 @@ from numpy.typing import NDArray
 
 from tutti.errors import TrainingError
 
-__all__ = ["SAMPLE_RATE_HZ", "Voice", "VoiceSheet", "build_bank", "open_bank", "write_voice"]
+__all__ = ["SAMPLE_RATE_HZ", "Voice", "VoiceSheet", "build_bank", "open_bank", "render_notes", "write_voice"]
 
 SAMPLE_RATE_HZ = 24_000
 _RENDER_RATE_HZ = 48_000  # samplers alias when they play below a sample's own rate, so render high, then resample
@@ -117,7 +119,9 @@ def write_voice(folder: Path, sheet: VoiceSheet, samples: NDArray[np.floating]) 
     peak = float(np.abs(samples).max())
     if peak == 0.0:
         raise TrainingError(f"Voice {sheet.name} is silent; its source could not be rendered.")
-    np.save(folder / f"{sheet.name}.npy", np.round(samples / peak * 32000).astype(np.int16))
+    unfinished = folder / f"{sheet.name}.part.npy"
+    np.save(unfinished, np.round(samples / peak * 32000).astype(np.int16))
+    unfinished.replace(folder / f"{sheet.name}.npy")  # whoever has an older array mapped keeps it
     (folder / f"{sheet.name}.json").write_text(json.dumps(asdict(sheet)))
 
 
@@ -177,7 +181,7 @@ def _build_font(folder: Path, font: str) -> Iterator[str]:
 def _build_from_font(folder: Path, sheet: VoiceSheet, font: str, program: int) -> Iterator[str]:
     if (folder / f"{sheet.name}.json").exists():
         return
-    samples = _render_notes(font, program, sheet.is_drum, sheet.pitches, sheet.velocities, sheet.held_s)
+    samples = render_notes(font, program, sheet.is_drum, sheet.pitches, sheet.velocities, sheet.held_s)
     sounding = np.abs(samples).max(axis=(1, 2)) > 1e-4  # fonts leave some keys empty
     if not sounding.any():
         return
@@ -186,7 +190,7 @@ def _build_from_font(folder: Path, sheet: VoiceSheet, font: str, program: int) -
     yield sheet.name
 
 
-def _render_notes(
+def render_notes(
     font: str, program: int, is_drum: bool, pitches: Sequence[int], velocities: Sequence[int], held_s: float
 ) -> NDArray[np.float32]:
     """`(pitches, velocities, samples)` at SAMPLE_RATE_HZ: each key alone, dry, held for `held_s`."""
@@ -201,15 +205,16 @@ def _render_notes(
             track.append(
                 mido.Message("note_off", channel=channel, note=pitch, time=round(held_s * 2000))  # 120 bpm
             )
-            track.append(mido.Message("control_change", channel=channel, control=3, time=round(_SLOT_TAIL_S * 2000)))
+            # all sound off: cymbals ring on past their slot
+            track.append(mido.Message("control_change", channel=channel, control=120, time=round(_SLOT_TAIL_S * 2000)))
     with tempfile.TemporaryDirectory() as work:
         midi_path, raw_path = Path(work, "notes.mid"), Path(work, "notes.raw")
         file.save(midi_path)
         command = ["fluidsynth", "-n", "-i", "-q", "-R", "0", "-C", "0", "-g", "0.5", "-r", str(_RENDER_RATE_HZ)]
-        command += ["-O", "s16", "-T", "raw", "-F", str(raw_path), font, str(midi_path)]
+        command += ["-O", "float", "-T", "raw", "-F", str(raw_path), font, str(midi_path)]
         subprocess.run(command, check=True, capture_output=True)
-        stereo = np.fromfile(raw_path, dtype="<i2").reshape(-1, 2)
-    mono = stereo.mean(axis=1, dtype=np.float32) / 32768
+        stereo = np.fromfile(raw_path, dtype="<f4").reshape(-1, 2)
+    mono = stereo.mean(axis=1)
     audio = soxr.resample(mono, _RENDER_RATE_HZ, SAMPLE_RATE_HZ)
     slot = round(slot_s * SAMPLE_RATE_HZ)
     count = len(pitches) * len(velocities)

@@ -9,9 +9,14 @@ from dataclasses import dataclass
 from tutti.errors import OptionError
 from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["DrumHit", "DrumHits"]
+__all__ = ["DrumHit", "DrumHits", "hit_id"]
 
 _ORDER = {name: place for place, name in enumerate(DRUM_CLASSES)}
+
+
+def hit_id(index: int) -> str:
+    """What the hit at `index` of its DrumHits is called in every file: "h0", "h1" and so on."""
+    return f"h{index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ class DrumHits:
     @property
     def summary(self) -> dict[str, int]:
         """How often each piece that occurs is hit, in the order of DRUM_CLASSES."""
-        counts = {name: 0 for name in DRUM_CLASSES}
+        counts = dict.fromkeys(DRUM_CLASSES, 0)
         for hit in self.hits:
             counts[hit.instrument] += 1
         return {name: count for name, count in counts.items() if count}

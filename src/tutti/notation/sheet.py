@@ -37,7 +37,7 @@ class Stroke:
 
 @dataclass(frozen=True, slots=True)
 class Swing:
-    """Straight notes on paper that are played long-short: the first of a pair gets `first` parts, the second `second`."""
+    """Straight notes on paper that are played long-short: of each pair, `first` parts and `second` parts."""
 
     unit: Literal["eighth", "16th"]
     first: int

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -37,6 +38,9 @@ def check_uri(uri: str) -> str:
 
 def _check_location(location: str) -> str:
     return location if location == BUNDLED else check_uri(location)
+
+
+T = TypeVar("T")
 
 
 class _Table(BaseModel):
@@ -88,6 +92,21 @@ class Card(_Table):
     scores: tuple[Score, ...] = Field(default=(), strict=False)
     training: Training | None = None
     config: dict[str, Any] = {}
+
+    def settings(self, name: str, kind: type[T]) -> T:
+        """The table [config.`name`] as a dataclass. Raises CardError when it is missing or has other keys."""
+        table = self.config.get(name)
+        if not isinstance(table, dict):
+            raise CardError(
+                f"The card of {self.name} has no table [config.{name}], which {self.capability} needs. Add it."
+            )
+        try:
+            return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in table.items()})
+        except TypeError as error:
+            known = ", ".join(field.name for field in fields(kind))  # type: ignore[arg-type]
+            raise CardError(
+                f"In the card of {self.name}, [config.{name}] lacks a key or has an unknown one. It takes: {known}."
+            ) from error
 
 
 def load_cards() -> dict[str, Card]:

@@ -20,7 +20,7 @@ from tutti.weights.cards import BUNDLED, Card, check_uri
 from tutti.weights.fetching import OnBytes, Remote, download, open_remote, shown
 from tutti.weights.locking import locked
 
-__all__ = ["OnBytes", "hash_of", "locate", "path_of", "pull", "verify"]
+__all__ = ["OnBytes", "hash_of", "locate", "path_of", "pull", "refuse_offline", "verify", "writing"]
 
 BUNDLED_FILES = Path(__file__).with_name("bundled")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -100,9 +100,9 @@ def _pull_card(card: Card, on_bytes: OnBytes) -> Path:
         return locate(card)  # there is nowhere to fetch it from; this says how to mend it
     if path.is_file() and _is_right(path, card):
         return path
-    _refuse_offline(card.name)
+    refuse_offline(card.name)
     part = path.with_name(path.name + ".part")
-    with _writing(part), locked(path.with_name(path.name + ".lock")):
+    with writing(part), locked(path.with_name(path.name + ".lock")):
         # Looked at again: another process may have fetched it while this one waited.
         if not (path.is_file() and _is_right(path, card)):
             path.unlink(missing_ok=True)
@@ -162,10 +162,10 @@ def _pull_uri(uri: str, on_bytes: OnBytes) -> Path:
         raise OptionError(f"{error}.") from error
     if not name.isprintable() or name in (".", "..") or "/" in name:
         raise OptionError(f"{shown(uri)!r} names no file.")
-    _refuse_offline(shown(uri))
+    refuse_offline(shown(uri))
     folder = _fetched() / "incoming" / hashlib.sha256(uri.encode()).hexdigest()
     part, mark = folder / f"{name}.part", folder / f"{name}.of"
-    with _writing(part), locked(folder / f"{name}.lock"):
+    with writing(part), locked(folder / f"{name}.lock"):
         remote = open_remote(uri)
         _keep_only_the_same(part, mark, remote)
         download(remote, part, on_bytes)
@@ -188,14 +188,18 @@ def _fetched() -> Path:
     return settings().cache_dir / "weights"
 
 
-def _refuse_offline(name: str) -> None:
+def refuse_offline(name: str) -> None:
+    """Raises WeightsMissingError when fetching is switched off."""
     if settings().offline:
         raise WeightsMissingError(f"{name} is not here and TUTTI_OFFLINE is set. Unset it, then pull again.")
 
 
 @contextlib.contextmanager
-def _writing(part: Path) -> Iterator[None]:
-    """Make the folder of `part`, and turn what the file system refuses into OutputError."""
+def writing(part: Path, variable: str = "TUTTI_CACHE_DIR") -> Iterator[None]:
+    """Make the folder of `part`, and turn what the file system refuses into OutputError.
+
+    `variable` is the one that says where the folder is.
+    """
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
         yield
@@ -204,5 +208,5 @@ def _writing(part: Path) -> Iterator[None]:
             part.unlink(missing_ok=True)
             raise OutputError(f"The disk is full: {part.parent} has no room for {part.stem}. Free some.") from error
         raise OutputError(
-            f"Could not write to {part.parent}: {error.strerror or error}. Set TUTTI_CACHE_DIR to another folder."
+            f"Could not write to {part.parent}: {error.strerror or error}. Set {variable} to another folder."
         ) from error

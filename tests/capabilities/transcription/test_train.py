@@ -7,8 +7,9 @@ import torch
 
 from tutti.capabilities.transcription import train as recipe_module
 from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig
-from tutti.capabilities.transcription.train import read_recipe, train
+from tutti.capabilities.transcription.train import Recipe, train
 from tutti.errors import TrainingError
+from tutti.training.recipes import read_recipe
 from tutti.weights.opening import open_strict
 
 NETWORK = {"stem": 2, "column": 2, "width": 4, "blocks": 1, "spectrum_width": 4, "spectrum_blocks": 1}
@@ -94,7 +95,7 @@ def test_a_corpus_of_another_recipe_is_not_taken_for_ones_own(recipe: Path, tmp_
 
 def test_batches_follow_from_the_step_alone(recipe: Path, tmp_path: Path) -> None:
     train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
-    batches = recipe_module._Batches(read_recipe(recipe), recipe_module.FeatureShards(tmp_path / "corpus", 1))
+    batches = recipe_module._Batches(read_recipe(recipe, Recipe), recipe_module.FeatureShards(tmp_path / "corpus", 1))
     first, again, other = batches(5), batches(5), batches(6)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["frames"], other["frames"])
@@ -104,15 +105,15 @@ def test_batches_follow_from_the_step_alone(recipe: Path, tmp_path: Path) -> Non
 
 def test_a_missing_or_malformed_recipe_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="No recipe"):
-        read_recipe(tmp_path / "no.toml")
+        read_recipe(tmp_path / "no.toml", Recipe)
     (tmp_path / "bad.toml").write_text("seed = 'x'")
     with pytest.raises(TrainingError, match="seed"):
-        read_recipe(tmp_path / "bad.toml")
+        read_recipe(tmp_path / "bad.toml", Recipe)
     (tmp_path / "broken.toml").write_text("seed = ")
     with pytest.raises(TrainingError, match="not a recipe"):
-        read_recipe(tmp_path / "broken.toml")
+        read_recipe(tmp_path / "broken.toml", Recipe)
 
 
 def test_the_shipped_recipe_is_one_and_fits_the_shipped_network() -> None:
-    recipe = read_recipe(Path(__file__).parents[3] / "recipes" / "tutti-notes.toml")
+    recipe = read_recipe(Path(__file__).parents[3] / "recipes" / "tutti-notes.toml", Recipe)
     assert recipe.network == NotesNetConfig()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -26,11 +26,11 @@ from tutti.capabilities.transcription.models.tutti_notes import (
     STEP,
     NotesNet,
     NotesNetConfig,
-    fold_batch_norms,
 )
 from tutti.capabilities.transcription.types import Options, Provenance, Transcription
 from tutti.errors import Cancelled, CardError
 from tutti.music.notes import Notes
+from tutti.nets.folding import fold_batch_norms
 from tutti.weights.cards import Card, find_card
 from tutti.weights.devices import choose_device, choose_precision
 from tutti.weights.loaded import LOADED, with_cpu_fallback
@@ -45,8 +45,6 @@ WINDOW_FRAMES = 1024
 _LAST_WINDOW_STEP = 64
 
 OnProgress = Callable[[str, float, float], None]
-
-_Config = TypeVar("_Config", NotesNetConfig, Thresholds)
 
 
 class Listener(Protocol):
@@ -163,7 +161,7 @@ def load(options: Options) -> tuple[Card, Model]:
         raise CardError(
             f"{card.name} is a model for {card.capability} in {card.framework}; choose another with --model."
         )
-    config = _table(card, "network", NotesNetConfig)
+    config = card.settings("network", NotesNetConfig)
     device = choose_device(options.device)
     precision = choose_precision(options.precision, device)
     return card, LOADED.get(card, device, precision, lambda: build(locate(card), config, device, precision))
@@ -175,19 +173,6 @@ def load_where_it_fits(options: Options) -> tuple[Card, Model, str | None]:
         lambda device: load(options.model_copy(update={"device": device})), options.device
     )
     return card, model, warning
-
-
-def _table(card: Card, name: str, kind: type[_Config]) -> _Config:
-    table = card.config.get(name)
-    if not isinstance(table, dict):
-        raise CardError(f"The card of {card.name} has no table [config.{name}], which transcription needs. Add it.")
-    try:
-        return kind(**table)
-    except TypeError as error:
-        known = ", ".join(field.name for field in fields(kind))
-        raise CardError(
-            f"In the card of {card.name}, [config.{name}] lacks a key or has an unknown one. It takes: {known}."
-        ) from error
 
 
 def build(path: Path, config: NotesNetConfig, device: torch.device, precision: str) -> Model:
@@ -253,7 +238,7 @@ class _Counted:
 
 
 def _thresholds(card: Card, options: Options) -> Thresholds:
-    thresholds = _table(card, "thresholds", Thresholds)
+    thresholds = card.settings("thresholds", Thresholds)
     if options.onset_threshold is not None:
         thresholds = replace(thresholds, onset=options.onset_threshold, drum=options.onset_threshold)
     return thresholds

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import time
-import tomllib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,8 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors.torch import save_file
+from pydantic import Field
 from torch import Tensor, nn
 
 from tutti.audio.log_frequency import DB_PER_UNIT, NOTES_FRONT_END
@@ -33,15 +30,12 @@ from tutti.errors import TrainingError
 from tutti.music.files import write_atomic
 from tutti.music.notes import Notes
 from tutti.training.loop import Schedule, fit
+from tutti.training.recipes import Table, follow, read_recipe
 
-__all__ = ["Recipe", "read_recipe", "train"]
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+__all__ = ["Recipe", "train"]
 
 
-class Material(_Table):
+class Material(Table):
     """Where sounds and scores come from; relative paths count from the recipe file."""
 
     percepiano: Path
@@ -56,7 +50,7 @@ class Material(_Table):
     processes: int = Field(2, ge=1)
 
 
-class Learning(_Table):
+class Learning(Table):
     steps: int = Field(ge=1)
     batch: int = Field(8, ge=1)
     crop_frames: int = Field(256, ge=64, multiple_of=2)
@@ -67,21 +61,11 @@ class Learning(_Table):
     validation_pieces: int = Field(48, ge=1)
 
 
-class Recipe(_Table):
+class Recipe(Table):
     seed: int
     material: Material
     network: NotesNetConfig = NotesNetConfig()
     learning: Learning
-
-
-def read_recipe(path: Path) -> Recipe:
-    """The recipe in a TOML file. Raises TrainingError when it is missing or malformed."""
-    try:
-        return Recipe.model_validate(tomllib.loads(path.read_text()))
-    except FileNotFoundError as missing:
-        raise TrainingError(f"No recipe at {path}. The shipped ones are in the folder recipes/.") from missing
-    except (tomllib.TOMLDecodeError, ValidationError) as malformed:
-        raise TrainingError(f"{path} is not a recipe: {malformed}") from malformed
 
 
 def train(
@@ -98,33 +82,20 @@ def train(
     Stops after `max_minutes` if given; `resume` is the `run_dir/checkpoint.ckpt` of a run that stopped. Losses go to
     `run_dir/losses.jsonl`. Raises TrainingError when material is missing, before anything is learnt.
     """
-    recipe = read_recipe(config_path)
+    recipe = read_recipe(config_path, Recipe)
     if resume is not None and not resume.is_file():
         raise TrainingError(f"No checkpoint at {resume}. Begin the run without --resume.")
     _build_material(recipe, config_path.parent)
     validation = _validation_pieces(recipe, config_path.parent)
-    run_dir.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = NotesNet(recipe.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     batches = _Batches(recipe, FeatureShards(config_path.parent / recipe.material.corpus, recipe.material.shards))
     learning = recipe.learning
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
-    began = time.monotonic()
-    weights = run_dir / "tutti-notes.safetensors"
-    with (run_dir / "losses.jsonl").open("a") as log:
-        for step in fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume):
-            log.write(json.dumps({"step": step.number, **step.losses}) + "\n")
-            minutes = (time.monotonic() - began) / 60
-            out_of_time = max_minutes is not None and minutes >= max_minutes
-            if step.number % 100 == 0 or step.number == learning.steps or out_of_time:
-                log.flush()
-                step.save(run_dir / "checkpoint.ckpt")
-                _save_weights(step.averaged, network.config, step.number, weights)
-                print(f"step {step.number} of {learning.steps}, {minutes:.1f} min, {step.losses}", flush=True)
-            if out_of_time:
-                break
-    if not weights.exists():
-        raise TrainingError(f"{resume} has done all its {learning.steps} steps; go on in its own folder.")
+    steps = fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume)
+    weights = follow(
+        steps, run_dir / "tutti-notes.safetensors", network.config, learning.steps, max_minutes, resume
+    )
     _validate(recipe, validation, weights)
     return weights
 
@@ -144,13 +115,6 @@ def _validate(recipe: Recipe, pieces: list[Piece], weights: Path) -> None:
     report = {"thresholds": asdict(thresholds), "scores": scores}
     weights.with_name("validation.json").write_text(json.dumps(report, indent=1))
     print(f"validation: {report}", flush=True)
-
-
-def _save_weights(averaged: nn.Module, config: NotesNetConfig, steps: int, path: Path) -> None:
-    tensors = {name: tensor.contiguous() for name, tensor in averaged.state_dict().items()}
-    metadata = {"config": json.dumps(asdict(config)), "steps": str(steps)}
-    save_file(tensors, path.with_suffix(".part"), metadata)
-    path.with_suffix(".part").replace(path)
 
 
 def _losses_of(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:

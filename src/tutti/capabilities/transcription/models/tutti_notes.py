@@ -11,7 +11,6 @@ Everything is convolution of finite reach, so a recording can be cut into window
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -21,7 +20,7 @@ from tutti.audio.log_frequency import NOTES_FRONT_END, LogFrequency
 from tutti.capabilities.transcription.families import FAMILIES
 from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["LOWEST_PITCH", "PITCHES", "STEP", "NotesNet", "NotesNetConfig", "Predictions", "fold_batch_norms"]
+__all__ = ["LOWEST_PITCH", "PITCHES", "STEP", "NotesNet", "NotesNetConfig", "Predictions"]
 
 LOWEST_PITCH = 21
 PITCHES = 88
@@ -203,16 +202,3 @@ class _Spectrum(nn.Module):
         bands = self.reduce(columns)  # (batch, bands, steps, columns // 4)
         stacked = bands.permute(0, 1, 3, 2).flatten(1, 2).unsqueeze(-1)
         return self.body(self.join(stacked))  # type: ignore[no-any-return]
-
-
-def fold_batch_norms(net: nn.Module) -> nn.Module:
-    """Merge every batch norm into the convolution before it; same outputs in evaluation, fewer passes over memory."""
-    net.eval()
-    for module in list(net.modules()):
-        if not isinstance(module, nn.Sequential):
-            continue
-        for (name, first), (norm_name, second) in pairwise(list(module.named_children())):
-            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
-                setattr(module, name, nn.utils.fusion.fuse_conv_bn_eval(first, second))
-                setattr(module, norm_name, nn.Identity())
-    return net

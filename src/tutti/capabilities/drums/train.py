@@ -1,0 +1,141 @@
+"""The recipe of `tutti-drums`: scenes of a drummer and a band, mixed anew at every step, and a network that hears the hits.
+
+`tutti train drums --config FILE` builds whatever is missing, then trains. Every draw follows from the seed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import astuple, replace
+from pathlib import Path
+
+import mir_eval
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
+from tutti.capabilities.drums.decode import FAMILIES, Answers, Thresholds, decode_hits
+from tutti.capabilities.drums.hearing import FrameModel, build_frame_model
+from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
+from tutti.capabilities.drums.targets import INAUDIBLE_DB, losses, targets_of
+from tutti.datasets.scene_mixes import Mix, draw_mix
+from tutti.datasets.scene_shards import SceneShards
+from tutti.training.loop import Schedule, fit
+from tutti.training.recipes import Table, follow, read_recipe
+from tutti.training.scenes import Ahead, SceneMaterial, open_scenes
+
+__all__ = ["DrumsRecipe", "train"]
+
+_EDGE_FRAMES = 20
+"""Frames at both ends of a crop that lack context and teach nothing."""
+_CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
+
+
+class DrumsLearning(Table):
+    steps: int = Field(ge=1)
+    batch: int = Field(16, ge=1)
+    crop_frames: int = Field(400, ge=128)
+    learning_rate: float = Field(3e-3, gt=0)
+    warmup_steps: int = Field(200, ge=1)
+    validation_pieces: int = Field(64, ge=1)
+    validation_frames: int = Field(1600, ge=256)
+
+
+class DrumsRecipe(Table):
+    seed: int
+    material: SceneMaterial
+    network: DrumsNetConfig = DrumsNetConfig()
+    learning: DrumsLearning
+
+
+def train(
+    config_path: Path,
+    run_dir: Path,
+    *,
+    device: str = "auto",
+    precision: str = "fp32",
+    max_minutes: float | None = None,
+    resume: Path | None = None,
+) -> Path:
+    """Train by the recipe at `config_path`; returns the averaged weights, `run_dir/tutti-drums.safetensors`.
+
+    Arguments and files are those of every recipe. Raises TrainingError when material is missing, before anything is
+    learnt.
+    """
+    recipe = read_recipe(config_path, DrumsRecipe)
+    learn, validation = open_scenes(recipe.material, config_path.parent, recipe.seed)
+    torch.manual_seed(recipe.seed)
+    network = DrumsNet(recipe.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learning = recipe.learning
+    schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
+    batches = Ahead(lambda step: batch_of(recipe, learn, step))
+    steps = fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume)
+    weights = follow(
+        steps, run_dir / "tutti-drums.safetensors", network.config, learning.steps, max_minutes, resume
+    )
+    _validate(recipe, validation, weights)
+    return weights
+
+
+def batch_of(recipe: DrumsRecipe, shards: SceneShards, step: int) -> dict[str, Tensor]:
+    """Levels (batch, windows, frames, bands) and the targets of `targets_of`, each (batch, frames, classes)."""
+    rng = np.random.default_rng((recipe.seed, 7, step))
+    frames = recipe.learning.crop_frames
+    items = []
+    for _ in range(recipe.learning.batch):
+        mix = draw_mix(shards, rng, frames, DRUMS_FRONT_END.frame_s)
+        targets = targets_of(mix.hits, frames, DRUMS_FRONT_END.frame_s)
+        items.append((mix.levels, *astuple(targets)))
+    names = ("levels", "onset", "velocity", "counts")
+    return {name: torch.from_numpy(np.stack(column)) for name, column in zip(names, zip(*items, strict=True), strict=True)}
+
+
+def _losses_of(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    return losses(network(batch["levels"].contiguous(memory_format=torch.channels_last)), batch, _EDGE_FRAMES)
+
+
+def _validate(recipe: DrumsRecipe, shards: SceneShards, weights: Path) -> None:
+    """Choose a threshold for each family on held-out kits and takes, and write them with their scores beside `weights`."""
+    model = build_frame_model(weights, recipe.network, torch.device("cpu"), "fp32")
+    frames = recipe.learning.validation_frames
+    mixes = [
+        draw_mix(shards, np.random.default_rng((recipe.seed, 11, number)), frames, DRUMS_FRONT_END.frame_s)
+        for number in range(recipe.learning.validation_pieces)
+    ]
+    heard = [_heard(model, mix) for mix in mixes]
+    chosen, scores = {}, {}
+    for family in FAMILIES:
+        tried = {value: _f1(mixes, heard, family, value) for value in _CANDIDATES}
+        chosen[family] = max(tried, key=lambda value: tried[value])
+        scores[family] = tried[chosen[family]]
+    report = {"thresholds": chosen, "onset_f1": scores}
+    weights.with_name("validation.json").write_text(json.dumps(report, indent=1))
+    print(f"validation: {report}", flush=True)
+
+
+def _heard(model: FrameModel, mix: Mix) -> Answers:
+    reach = model.network.config.reach_frames
+    levels = (mix.levels * STEPS_PER_UNIT).round().astype(np.uint8)
+    return model.answers(np.pad(levels, ((0, 0), (reach, reach), (0, 0))))
+
+
+def _f1(mixes: Sequence[Mix], heard: Sequence[Answers], family: str, value: float) -> float:
+    """Onset F1 at 50 ms of one family, pooled over the pieces; what nobody can hear is neither asked for nor wrong."""
+    found = wanted = right = 0
+    never = Thresholds(*[1.1] * len(FAMILIES))
+    for mix, answers in zip(mixes, heard, strict=True):
+        hits = decode_hits(answers, replace(never, **{family: value}), DRUMS_FRONT_END.frame_s)
+        times_s = np.array([hit.time_s for hit in hits])
+        played = [hit for hit in mix.hits if hit.instrument in FAMILIES[family] and hit.time_s >= 0]
+        soft_s = np.array([hit.time_s for hit in played if hit.level_db < INAUDIBLE_DB])
+        if len(soft_s) and len(times_s):
+            times_s = times_s[np.abs(times_s[:, None] - soft_s).min(axis=1) > 0.03]
+        truth_s = np.array([hit.time_s for hit in played if hit.level_db >= INAUDIBLE_DB])
+        found, wanted = found + len(times_s), wanted + len(truth_s)
+        if len(times_s) and len(truth_s):
+            right += len(mir_eval.util.match_events(np.sort(truth_s), np.sort(times_s), 0.05))
+    return 2 * right / max(1, found + wanted)
+

@@ -1,0 +1,106 @@
+"""Crops of stored scenes, mixed anew each time: drums with a band at any level, alone, or with what separation leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tutti.audio.bands import DB_PER_UNIT, STEPS_PER_UNIT
+from tutti.datasets.drum_scenes import Hit
+from tutti.datasets.scene_shards import SceneShards, StoredScene
+
+__all__ = ["Mix", "draw_mix"]
+
+Rng = np.random.Generator
+Levels = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """What the network hears and what it should say. Times count from the crop's first frame."""
+
+    levels: Levels
+    """(windows, frames, bands) in front-end units."""
+    hits: tuple[Hit, ...]
+    beats: tuple[tuple[float, int], ...]
+
+
+def draw_mix(shards: SceneShards, rng: Rng, frames: int, frame_s: float) -> Mix:
+    """A stretch of a scene as some recording might hold it."""
+    scene = shards.draw(rng)
+    drums, band, begin = _crop(scene, rng, frames)
+    hits, beats = scene.hits, scene.beats
+    kind = rng.random()
+    if kind < 0.25:
+        levels = drums
+    elif kind < 0.62:
+        levels = _sum(drums, band, rng.uniform(-9, 12))
+    elif kind < 0.78:  # another band: beats of two pieces at once are no one's, so the drums stay well above it
+        other, _ = _stranger(shards, rng, frames)
+        levels = _sum(drums, other, rng.uniform(-14, 0))
+    elif kind < 0.94:  # a separated stem: something of the band is left, some of the drums is gone
+        levels = _masked(_sum(drums, band, rng.uniform(-32, -10)), rng)
+    elif kind < 0.99:
+        levels, hits = band, ()
+    else:
+        levels, hits, beats = np.zeros_like(drums), (), ()
+    levels = np.where(levels > 0, levels + _tone(rng, levels.shape[-1]), 0.0).clip(0.0, 2.0).astype(np.float32)
+    start_s, end_s = begin * frame_s, (begin + frames) * frame_s
+    inside = tuple(
+        Hit(hit.time_s - start_s, hit.instrument, hit.velocity, hit.level_db)
+        for hit in hits
+        if start_s - 0.05 <= hit.time_s < end_s + 0.05
+    )
+    return Mix(levels, inside, tuple((time_s - start_s, place) for time_s, place in beats if start_s <= time_s < end_s))
+
+
+def _crop(scene: StoredScene, rng: Rng, frames: int) -> tuple[Levels, Levels, int]:
+    begin = int(rng.integers(scene.levels.shape[2] - frames + 1))
+    crop = scene.levels[:, :, begin : begin + frames].astype(np.float32) / np.float32(STEPS_PER_UNIT)
+    return crop[0], crop[1], begin
+
+
+def _stranger(shards: SceneShards, rng: Rng, frames: int) -> tuple[Levels, int]:
+    _, band, begin = _crop(shards.draw(rng), rng, frames)
+    return band, begin
+
+
+def _sum(first: Levels, second: Levels, level_db: float) -> Levels:
+    """Two spectra sounding together, the second `level_db` above the first over the stretch (powers add)."""
+    first_power, second_power = _above_floor(first), _above_floor(second)
+    ratio = 1.0  # of silence to anything there is none
+    if first_power.any() and second_power.any():
+        ratio = float(first_power.mean() / second_power.mean()) * 10 ** (level_db / 10)
+    mixed: Levels = np.log10(1 + first_power + second_power * np.float32(ratio)) * np.float32(10 / DB_PER_UNIT)
+    return mixed
+
+
+def _above_floor(levels: Levels) -> Levels:
+    """Power in multiples of the floor's, less the floor itself, so that sums of silence are silence."""
+    power: Levels = 10 ** (levels * np.float32(DB_PER_UNIT / 10)) - np.float32(1)
+    return power
+
+
+def _masked(levels: Levels, rng: Rng) -> Levels:
+    """Holes as a separator leaves them: what is soft is pressed down, in patches of time and frequency."""
+    _, frames, bands = levels.shape
+    coarse = rng.uniform(0, 1, (frames // 12 + 2, bands // 6 + 2))
+    rows = np.linspace(0, coarse.shape[0] - 1.001, frames)
+    columns = np.linspace(0, coarse.shape[1] - 1.001, bands)
+    patches = coarse[rows.astype(int)][:, columns.astype(int)]
+    depth = rng.uniform(0, 0.35) * np.clip(patches - rng.uniform(0.3, 0.9), 0, 1) * 2
+    ceiling = levels.max(axis=(1, 2), keepdims=True)
+    softness = np.clip((ceiling - levels - 0.4) / 0.6, 0, 1)  # from 20 dB under the loudest on
+    left: Levels = np.maximum(levels - (depth * softness).astype(np.float32), np.float32(0.0))
+    return left
+
+
+def _tone(rng: Rng, bands: int) -> NDArray[np.float64]:
+    """A level and a smooth curve over frequency within about +-9 dB, in front-end units; sometimes no treble."""
+    curve = np.interp(np.linspace(0, 5, bands), np.arange(6), rng.normal(0, 0.07, 6)) + rng.normal(0, 0.12)
+    if rng.random() < 0.12:
+        cut = int(rng.integers(int(0.78 * bands), bands))
+        curve[cut:] -= np.linspace(0, rng.uniform(0.2, 1.2), bands - cut)
+    return curve

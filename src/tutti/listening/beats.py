@@ -1,0 +1,255 @@
+"""Beats, downbeats and tempo of a recording.
+
+    tutti      our own network and bar tracker; ships with tutti
+    madmom     madmom's networks, where that package is installed (its models are for non-commercial use)
+    librosa    librosa's beat tracker, where installed: no downbeats, and always flagged
+
+None of them is asked for a tempo that the user gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
+from tutti.errors import CardError, MissingExtraError, OptionError
+from tutti.listening.bar_tracking import BarPath, track_bars
+from tutti.listening.beat_net import BeatNet, BeatNetConfig
+from tutti.music.beats import Beats
+from tutti.music.timing import BeatGrid
+from tutti.weights.cards import Card, find_card
+from tutti.weights.devices import choose_device, choose_precision
+from tutti.weights.loaded import LOADED, with_cpu_fallback
+from tutti.weights.opening import open_strict
+from tutti.weights.store import locate
+
+__all__ = ["BeatModel", "Tracking", "hear_beats", "librosa_beats", "last_resort", "load_beat_model", "madmom_beats", "nearest_downbeat", "no_beats"]
+
+FRAMES_PER_S = 1 / (2 * DRUMS_FRONT_END.frame_s)
+_WINDOW_FRAMES = 6000
+"""Front-end frames answered at once: a minute."""
+_DRIFT = 0.03
+"""How far a band may stray from the tempo that its user names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """Settings of the path through the bars, on the model's card."""
+
+    metres: tuple[int, ...] = (3, 4)
+    four_bonus: float = 0.0
+    """How much likelier four beats in a bar are than another number, per beat (nats)."""
+    slowest_bpm: float = 55.0
+    fastest_bpm: float = 215.0
+    confidence_slope: float = 8.0
+    """The confidence is the logistic function of slope · (mean probability at the beats - middle)."""
+    confidence_middle: float = 0.4
+    reliable_from: float = 0.5
+    """Below this confidence the tempo is flagged."""
+
+
+@dataclass(frozen=True)
+class BeatModel:
+    """The network, ready to run, with how its answers are read."""
+
+    network: BeatNet
+    tracking: Tracking
+    device: torch.device
+    precision: str
+
+    @torch.inference_mode()
+    def probabilities(self, levels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of a beat and of a downbeat, (frames / 2,) each, for stored levels (windows, frames, bands)."""
+        reach = self.network.config.reach_frames
+        reach += reach % 2
+        frames = levels.shape[1]
+        found = []
+        for begin in range(0, frames, _WINDOW_FRAMES):
+            inside = min(_WINDOW_FRAMES, frames - begin)
+            inside += inside % 2
+            window = _padded(levels, begin - reach, begin + inside + reach)
+            units = torch.from_numpy(window).to(self.device).float() / STEPS_PER_UNIT
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                predicted = self.network(units[None].contiguous(memory_format=torch.channels_last))
+            both = torch.stack(predicted)[:, 0, reach // 2 : (reach + inside) // 2]
+            found.append(both.float().sigmoid().cpu().numpy())
+        beat, downbeat = np.concatenate(found, axis=1).astype(np.float64)
+        return beat, downbeat
+
+
+def _padded(levels: NDArray[np.uint8], begin: int, end: int) -> NDArray[np.uint8]:
+    """Frames `begin` to `end`, silent where there are none."""
+    inside = levels[:, max(0, begin) : end]
+    missing = (max(0, -begin), max(0, end - levels.shape[1]))
+    return np.pad(inside, ((0, 0), missing, (0, 0)))
+
+
+def load_beat_model(name: str = "tutti-beats", device: str = "auto", precision: str = "auto") -> tuple[Card, BeatModel]:
+    """The model called `name`, from memory when it was used before. Raises WeightsError, DeviceError."""
+    card = find_card(name)
+    if (card.capability, card.framework) != ("beats", "torch"):
+        raise CardError(f"{card.name} is a model for {card.capability} in {card.framework}, not one that finds beats.")
+    config, tracking = card.settings("network", BeatNetConfig), card.settings("tracking", Tracking)
+    where = choose_device(device)
+    bits = choose_precision(precision, where)
+
+    def build() -> BeatModel:
+        network = BeatNet(config)
+        open_strict(network, locate(card), card.name)
+        placed = network.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return BeatModel(placed, tracking, where, bits)
+
+    return card, LOADED.get(card, where, bits, build)
+
+
+def hear_beats(
+    levels: NDArray[np.uint8],
+    *,
+    bpm: float | None = None,
+    metre: tuple[int, int] | None = None,
+    model: str = "tutti-beats",
+    device: str = "auto",
+    precision: str = "auto",
+) -> tuple[Beats, tuple[str, ...]]:
+    """Beats in stored levels of the drum front end, (windows, frames, bands), and warnings of how they were found.
+
+    A `bpm` that is given is obeyed, within what a band drifts, and a `metre` throughout; then neither is doubted. Raises
+    OptionError for a metre no chart is written in, WeightsError, DeviceError.
+    """
+    worth = beat_worth(*metre) if metre else Fraction(1)
+
+    def attempt(where: str) -> tuple[BeatModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+        _, ready = load_beat_model(model, where, precision)
+        return ready, ready.probabilities(levels)
+
+    (ready, (beat, downbeat)), warning = with_cpu_fallback(attempt, device)
+    tracking = ready.tracking
+    if metre is not None:
+        beats_per_bar = int(Fraction(4 * metre[0], metre[1]) / worth)
+        tracking = replace(tracking, metres=(beats_per_bar,))
+        if worth < 1:  # eighths, which the network does not answer for, beside the beats it does
+            tracking = replace(
+                tracking, slowest_bpm=2 * tracking.slowest_bpm, fastest_bpm=2 * tracking.fastest_bpm
+            )
+    if bpm is not None:
+        tracking = replace(tracking, slowest_bpm=bpm * (1 - _DRIFT), fastest_bpm=bpm * (1 + _DRIFT))
+    found = replace(grid_of(beat, downbeat, tracking, model), beat_quarters=worth)
+    if bpm is not None:
+        found = replace(found, method="user", confidence=1.0, bpm_unreliable=False)
+    return found, () if warning is None else (warning,)
+
+
+def beat_worth(numerator: int, denominator: int) -> Fraction:
+    """Quarter notes that one beat of a metre is worth. Raises OptionError for metres that no drum chart is in."""
+    if denominator not in (2, 4, 8) or not 1 <= numerator <= 32:
+        raise OptionError(f"{numerator}/{denominator} is no metre for a drum chart. Use n/2, n/4 or n/8, n from 1 to 32.")
+    return Fraction(3, 2) if (denominator, numerator % 3) == (8, 0) and numerator > 3 else Fraction(4, denominator)
+
+
+def nearest_downbeat(beats: Beats, first_downbeat_s: float) -> Beats:
+    """The same beats, the one nearest to `first_downbeat_s` beginning a bar."""
+    if not len(beats.grid):
+        return beats
+    nearest = int(np.argmin(np.abs(np.array(beats.grid.times_s) - first_downbeat_s)))
+    return beats.shifted(beats.grid.positions[nearest] - 1)
+
+
+def grid_of(beat: NDArray[np.float64], downbeat: NDArray[np.float64], tracking: Tracking, method: str) -> Beats:
+    """The beats that probabilities at FRAMES_PER_S speak for."""
+    if beat.max(initial=0.0) < 0.05:  # nothing that anyone would tap to
+        return no_beats(method)
+    paths = track_bars(beat, downbeat, FRAMES_PER_S, tracking.metres, (tracking.slowest_bpm, tracking.fastest_bpm))
+    best = max(paths, key=lambda path: path.log_likelihood + tracking.four_bonus * len(path.frames) * _is_four(path))
+    if len(best.frames) < 2:
+        return no_beats(method)
+    times_s = _refined(beat, best.frames)
+    strength = float(np.mean(beat[best.frames]))
+    confidence = 1 / (1 + np.exp(-tracking.confidence_slope * (strength - tracking.confidence_middle)))
+    grid = BeatGrid(tuple(times_s), tuple(int(place) for place in best.places))
+    return Beats(grid, round(float(confidence), 4), bool(confidence < tracking.reliable_from), method)
+
+
+def _is_four(path: BarPath) -> bool:
+    return path.beats_per_bar == 4
+
+
+def _refined(beat: NDArray[np.float64], frames: NDArray[np.intp]) -> list[float]:
+    """Seconds of beats at `frames`: the middle of what is probable within a frame on either side."""
+    padded = np.pad(beat, 1, mode="edge")
+    around = np.stack([padded[frames], padded[frames + 1], padded[frames + 2]])
+    centre = frames + (around[2] - around[0]) / around.sum(axis=0)
+    times_s = (centre + 0.25) / FRAMES_PER_S  # each answer is for two front-end frames
+    return [float(time_s) for time_s in np.maximum.accumulate(times_s + np.arange(len(times_s)) * 1e-9)]
+
+
+def no_beats(method: str) -> Beats:
+    """What is answered where nothing beats."""
+    return Beats(BeatGrid(), 0.0, True, method)
+
+
+def madmom_beats(samples: NDArray[np.float32], beats_per_bar: Sequence[int] = (3, 4)) -> Beats:
+    """madmom's downbeats of mono samples at 44,100 Hz, with the comb filter's tempo strength beside them.
+
+    The literal rule (strength below 0.5 is unreliable) flags nearly every song, as strengths are shares of all tempi
+    considered; `bpm_unreliable` says instead whether comb and beats disagree by more than 4 %. Raises
+    MissingExtraError.
+    """
+    downbeats = _madmom("madmom.features.downbeats")
+    tempo = _madmom("madmom.features.tempo")
+    features = _madmom("madmom.features.beats")
+    signal = _madmom("madmom.audio.signal").Signal(samples, sample_rate=44_100, num_channels=1)
+    found = downbeats.DBNDownBeatTrackingProcessor(beats_per_bar=list(beats_per_bar), fps=100)(
+        downbeats.RNNDownBeatProcessor()(signal)
+    )
+    tempi = tempo.TempoEstimationProcessor(fps=100)(features.RNNBeatProcessor()(signal))
+    if len(found) < 2 or not len(tempi):
+        return no_beats("madmom")
+    grid = BeatGrid(tuple(float(t) for t, _ in found), tuple(int(place) for _, place in found))
+    comb_bpm, strength = float(tempi[0][0]), float(tempi[0][1])
+    agree = abs(comb_bpm / grid.bpm - 1) <= 0.04
+    return Beats(grid, 0.95 if agree else 0.3, not agree, "madmom", literal_strength=strength)
+
+
+def _madmom(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as missing:
+        raise MissingExtraError(
+            "Beats by madmom need that package, which PyPI's release does not offer for current Pythons. Build it from "
+            "github.com/CPJKU/madmom, or leave out --beats madmom."
+        ) from missing
+
+
+def librosa_beats(samples: NDArray[np.float32], sample_rate_hz: int) -> Beats:
+    """librosa's beats of mono samples, every fourth called a downbeat; always flagged. Raises MissingExtraError.
+
+    Where librosa finds none, 120 beats a minute are laid over the recording, flagged as well.
+    """
+    try:
+        import librosa
+    except ImportError as missing:
+        raise MissingExtraError("Beats by librosa need it installed. Run: pip install 'tutti[librosa]'") from missing
+    envelope = librosa.onset.onset_strength(y=samples, sr=sample_rate_hz)
+    if not envelope.any():  # librosa gives silence a tempo
+        return no_beats("librosa")
+    _, times_s = librosa.beat.beat_track(onset_envelope=envelope, sr=sample_rate_hz, units="time")
+    if len(times_s) < 2:
+        return last_resort(len(samples) / sample_rate_hz)
+    grid = BeatGrid(tuple(float(t) for t in times_s), tuple(row % 4 + 1 for row in range(len(times_s))))
+    return Beats(grid, 0.3, True, "librosa")
+
+
+def last_resort(duration_s: float) -> Beats:
+    """120 beats a minute from the start, flagged: something to write on where nothing is known."""
+    steady = Beats.at_bpm(120.0, 0.0, duration_s)
+    return Beats(steady.grid, 0.0, True, "none")
+
+
