@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from benchmarks.drums import __main__ as drums
 from benchmarks.transcription import __main__ as transcription
 from benchmarks.transcription import startup
 
@@ -21,7 +22,9 @@ def main() -> None:
     common.add_argument("--write", action="store_true")
     shared, _ = common.parse_known_args(arguments)
     named = [f"--{name}={value}" for name in ("data", "threads") if (value := getattr(shared, name)) is not None]
-    startup.main([*named, "--write"] if shared.write else named)
+    common_arguments = [*named, "--write"] if shared.write else named
+    startup.main(common_arguments)
+    drums.main(common_arguments)
 
 
 if __name__ == "__main__":

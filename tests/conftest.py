@@ -1,15 +1,22 @@
 """A note bank of sines and two tiny MIDI data sets, so that no sound font is needed."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tutti.datasets.note_bank import SAMPLE_RATE_HZ, VoiceSheet, write_voice
+from tutti.music.drum_kit import DRUM_CLASSES, key_of_class
 from tutti.music.midi import write_midi
 from tutti.music.notes import Note, Notes, PedalEvent
+from tutti.settings import settings
+from tutti.weights import cards
 
 KIT = (36, 38, 42, 46, 49, 51)
 
@@ -58,3 +65,104 @@ def groove_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         rows.append(f"d1/{name}.mid,{split},beat")
     (root / "info.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def drum_bank(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bank with two kits of all fourteen pieces besides, clicks that sound from their first sample on."""
+    folder = tmp_path_factory.mktemp("drum_bank")
+    for path in bank.iterdir():
+        (folder / path.name).hardlink_to(path)
+    keys = tuple(key_of_class(name) for name in DRUM_CLASSES)
+    for seed, name in enumerate(("whole_kit", "held_kit")):
+        rng = np.random.default_rng(seed)
+        clicks = rng.normal(0, 0.3, (len(keys), 2, 2400)) * np.exp(-np.arange(2400) / 200)
+        clicks[:, :, 0] = 0.5
+        write_voice(folder, VoiceSheet(name, 0, True, keys, (40, 100), 0.1, 0.1, "t", "t"), clicks.astype(np.float32))
+    return folder
+
+
+CLICK_RATE_HZ = 24_000
+TINY_DRUMS = {"stem": 2, "column": 2, "width": 8, "dilations": (1, 2), "kernel": 3}
+TINY_BEATS = {"stem": 2, "column": 2, "width": 8, "dilations": (1, 2), "kernel": 3}
+
+
+def clicks(times_s: Any, duration_s: float) -> NDArray[np.float32]:
+    """A burst of noise at each of `times_s`, at CLICK_RATE_HZ."""
+    burst = np.random.default_rng(0).normal(0, 0.2, 480) * np.exp(-np.arange(480) / 100)
+    samples = np.zeros(round(duration_s * CLICK_RATE_HZ) + 480, np.float32)
+    for time_s in times_s:
+        begin = round(time_s * CLICK_RATE_HZ)
+        samples[begin : begin + 480] += burst.astype(np.float32)
+    return samples[:-480]
+
+
+@pytest.fixture(scope="session")
+def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Cards and weights of two small random networks, whose last layers are set to answer to clicks and to nothing
+    else: tutti-drums hears a kick and a closed hi-hat in each, tutti-beats a beat."""
+    import torch
+    from safetensors.torch import save_file
+
+    from tutti.audio.bands import STEPS_PER_UNIT, stored_levels
+    from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
+    from tutti.listening.beat_net import BeatNet, BeatNetConfig
+
+    folder = tmp_path_factory.mktemp("tiny_cards")
+    (levels,) = stored_levels([clicks([2.0], 4.0)])
+    units = torch.from_numpy(levels).float()[None] / STEPS_PER_UNIT
+
+    @torch.no_grad()
+    def answering(network: torch.nn.Module, row: int, heads: dict[str, list[float]]) -> torch.nn.Module:
+        """Each head answers -6 to silence and -6 plus its strength to the click at `row`."""
+        found: list[torch.Tensor] = []
+        network.eval()
+        hook = network.context.register_forward_hook(lambda *call: found.append(call[2][0]))  # type: ignore[union-attr, operator]
+        network(units)
+        hook.remove()
+        (vectors,) = found
+        silence = vectors[:, vectors.shape[1] // 4]
+        toward = vectors[:, row] - silence
+        toward /= toward.square().sum()
+        for name, strengths in heads.items():
+            head = getattr(network, name)
+            weight = torch.tensor(strengths)[:, None] * toward
+            head.weight.copy_(weight[..., None])
+            head.bias.copy_(-6 - weight @ silence)
+        return network
+
+    def write(name: str, capability: str, network: torch.nn.Module, config: str) -> None:
+        path = folder / f"{name}.safetensors"
+        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
+        data = path.read_bytes()
+        parameters = sum(value.numel() for value in network.parameters())
+        (folder / f"{name}.toml").write_text(
+            f'name = "{name}"\ncapability = "{capability}"\nframework = "torch"\ndescription = "of the tests"\n'
+            f'licence = "Apache-2.0"\nsource = "the tests"\nparameters = {parameters}\nfile = "{path.name}"\n'
+            f'size_bytes = {len(data)}\nsha256 = "{sha256(data).hexdigest()}"\nlocations = ["{path.as_uri()}"]\n{config}'
+        )
+
+    def table(name: str, values: dict[str, Any]) -> str:
+        rows = (f"{key} = {list(value) if isinstance(value, tuple) else value}\n" for key, value in values.items())
+        return f"[config.{name}]\n" + "".join(rows)
+
+    torch.manual_seed(1)
+    strengths = [10.0 if name in ("kick", "hihat_closed") else 1.0 for name in DRUM_CLASSES]
+    drums = answering(DrumsNet(DrumsNetConfig(**TINY_DRUMS)), 200, {"onset": strengths, "velocity": [6.5] * 14})  # type: ignore[arg-type]
+    thresholds = dict.fromkeys(("kick", "snare", "hihat", "tom", "cymbal"), 0.5)
+    config = '[config]\nkind = "frames"\n' + table("network", TINY_DRUMS) + table("thresholds", thresholds)
+    write("tutti-drums", "drums", drums, config)
+    beats = answering(BeatNet(BeatNetConfig(**TINY_BEATS)), 100, {"heads": [10.0, 7.0]})  # type: ignore[arg-type]
+    write("tutti-beats", "beats", beats, table("network", TINY_BEATS) + table("tracking", {"metres": (3, 4)}))
+    return folder
+
+
+@pytest.fixture
+def tiny_models(tiny_cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """No models but those of `tiny_cards`, in a cache of the test's own."""
+    monkeypatch.setattr(cards, "BUNDLED_CARDS", tmp_path / "no cards")
+    monkeypatch.setenv("TUTTI_CARDS_DIR", str(tiny_cards))
+    monkeypatch.setenv("TUTTI_CACHE_DIR", str(tmp_path / "cache"))
+    settings.cache_clear()
+    yield tiny_cards
+    settings.cache_clear()

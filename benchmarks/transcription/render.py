@@ -25,27 +25,27 @@ TAIL_S = 1.5
 """What is kept of the reverberation after the last note."""
 
 
-def render(midi: bytes, name: str, end_s: float) -> Path:
+def render(midi: bytes, name: str, end_s: float, font: Path = FONT) -> Path:
     """A 16-bit stereo FLAC of `midi` (default reverb and chorus), cut `TAIL_S` after `end_s`; kept in the cache."""
-    recipe = f"{FONT.resolve().name} {SAMPLE_RATE_HZ} {GAIN} {PEAK} {TAIL_S} {end_s:.3f}".encode()
+    recipe = f"{font.resolve().name} {SAMPLE_RATE_HZ} {GAIN} {PEAK} {TAIL_S} {end_s:.3f}".encode()
     key = hashlib.sha256(recipe + midi).hexdigest()[:8]
     target = CACHE / "rendered" / f"{name}-{key}.flac"
     if not target.is_file():
         target.parent.mkdir(parents=True, exist_ok=True)
-        samples = _synthesise(midi)[: round((end_s + TAIL_S) * SAMPLE_RATE_HZ)]
+        samples = _synthesise(midi, font)[: round((end_s + TAIL_S) * SAMPLE_RATE_HZ)]
         _write(samples, name, target)
     return target
 
 
-def _synthesise(midi: bytes) -> Samples:
+def _synthesise(midi: bytes, font: Path) -> Samples:
     """The font's rendering of `midi`, float32 (n, 2)."""
-    if shutil.which("fluidsynth") is None or not FONT.is_file():
+    if shutil.which("fluidsynth") is None or not font.is_file():
         raise SystemExit("Install the renderer and its font: apt-get install fluidsynth musescore-general-soundfont")
     with tempfile.TemporaryDirectory() as folder:
         source, output = Path(folder) / "piece.mid", Path(folder) / "piece.wav"
         source.write_bytes(midi)
         command = ["fluidsynth", "-ni", "-q", "-g", str(GAIN), "-r", str(SAMPLE_RATE_HZ), "-O", "float"]
-        command += ["-o", "synth.dynamic-sample-loading=1", "-F", str(output), str(FONT), str(source)]
+        command += ["-o", "synth.dynamic-sample-loading=1", "-F", str(output), str(font), str(source)]
         subprocess.run(command, check=True, capture_output=True)
         samples: Samples = sf.read(output, dtype="float32", always_2d=True)[0]
     return samples

@@ -30,8 +30,10 @@ def bars(draw: st.DrawFn, metre: tuple[int, int] | None = None) -> Bar:
     allowed = COMPOUND_DIVISIONS if compound else SIMPLE_DIVISIONS
     divisions = tuple(draw(st.sampled_from(allowed)) for _ in range(beats))
     places = [
-        bar.beat_quarters * (beat + Fraction(part, parts)) for beat, parts in enumerate(divisions) for part in range(parts)
-    ]  # fmt: skip
+        bar.beat_quarters * (beat + Fraction(part, parts))
+        for beat, parts in enumerate(divisions)
+        for part in range(parts)
+    ]
     heads = draw(st.sets(st.tuples(st.sampled_from(places), st.sampled_from(DRUM_CLASSES)), max_size=20))
     strokes = [
         Stroke(
@@ -65,7 +67,7 @@ def named(sheet: Sheet) -> Sheet:
 
 
 def tab(metre: str = "4/4", **lines: str) -> Bar:
-    """A bar in tablature: a word a beat, a letter a part of it, `-` for silence, `f` a flam, `g` a ghost, `r` a roll."""
+    """A bar in tablature: a word a beat, a letter a part of it: `-` silence, `f` flam, `g` ghost, `r` roll."""
     numerator, denominator = map(int, metre.split("/"))
     bar = Bar(numerator, denominator)
     words = {name: line.split() for name, line in lines.items()}

@@ -8,7 +8,8 @@
 | sha256 | 651cbc524ffb891be1a3e46d89dc82a1cecb09a57c748c7b45b844c4841dcc1e |
 | layout here | `info.csv` and `midi/drummerN/...mid`; splits "train" and "validation" as published |
 
-Trap: notes 22 and 26 (hi-hat edges) are common; `music.drum_kit` reads them as closed and open.
+Traps: notes 22 and 26 (hi-hat edges) are common; `music.drum_kit` reads them as closed and open. 55 and 52 are the
+edges of the two crash cymbals on that kit, though splash and china in General MIDI; `drums_of` writes 49 and 57.
 """
 
 from __future__ import annotations
@@ -21,9 +22,12 @@ import numpy as np
 
 from tutti.errors import TrainingError
 from tutti.music.midi import read_midi_score
+from tutti.music.notes import Note
 from tutti.music.timing import TimeSignature
 
-__all__ = ["DrumTake", "read_take", "takes"]
+__all__ = ["DrumTake", "drums_of", "read_take", "takes"]
+
+_CRASH_EDGES = {55: 49, 52: 57}
 
 
 def takes(root: Path, split: str) -> list[Path]:
@@ -51,6 +55,14 @@ class DrumTake:
     bars: int
 
 
+def drums_of(path: Path) -> list[Note]:
+    """The strokes of one MIDI file of the set, as General MIDI keys."""
+    return [
+        Note(note.onset_s, note.offset_s, _CRASH_EDGES.get(note.pitch, note.pitch), note.velocity, is_drum=True)
+        for note in read_midi_score(path).notes.drums
+    ]
+
+
 def read_take(path: Path) -> DrumTake:
     """One MIDI file of the set, from its click to the end of its last whole bar.
 
@@ -61,13 +73,14 @@ def read_take(path: Path) -> DrumTake:
     metre = score.time_signatures[0] if score.time_signatures else TimeSignature(4, 4)
     compound = metre.denominator == 8 and metre.numerator % 3 == 0
     beat_quarters = 1.5 if compound else 4 / metre.denominator
-    positions = np.array([score.tempo_map.to_beat(note.onset_s) for note in score.notes.drums])
+    drums = drums_of(path)
+    positions = np.array([score.tempo_map.to_beat(note.onset_s) for note in drums])
     near = positions * 12
     lines = np.where(np.abs(near - 3 * np.round(near / 3)) < np.abs(near - 4 * np.round(near / 4)), 3, 4)
     lead = float(np.mean(positions - np.round(near / lines) * lines / 12)) if len(positions) else 0.0
     strokes = [
         (max(0.0, float(position) - lead), note.pitch, note.velocity)
-        for position, note in zip(positions, score.notes.drums, strict=True)
+        for position, note in zip(positions, drums, strict=True)
     ]
     # a stroke just ahead of the last bar line belongs to the bar that was not recorded
     bars = max(1, int((max((s[0] for s in strokes), default=0.0) + 0.15) // metre.quarters_per_bar))

@@ -23,6 +23,7 @@ _SHARPNESS = 12.0
 """One frame in so many has a beat, as the model sees it."""
 _POSSIBLE = 0.02
 """Below this probability a frame has no beat, unless its neighbours are no likelier."""
+_FEW = 12
 _SURE = 1e-3
 
 
@@ -71,12 +72,13 @@ class _Tracker:
         # from length i (column) to length j (row)
         self.change = -_STEADINESS * np.abs(lengths[:, None] / lengths[None, :] - 1)
         around = np.lib.stride_tricks.sliding_window_view(np.pad(beat, 3), 7)
-        self.possible = (beat >= _POSSIBLE) | (beat >= around.max(axis=1))
+        # few lengths to choose from must find beats at their own frames, however improbable
+        self.possible = (beat >= _POSSIBLE) | (beat >= around.max(axis=1)) | (len(lengths) <= _FEW)
 
     def paths(self) -> tuple[BarPath, ...]:
         rows, columns = len(self.row_before), len(self.lengths)
         best = np.full((self.kept, rows, columns), -np.inf)
-        source = np.full((self.frames, rows, columns), -1, np.int8)
+        source = np.full((self.frames, rows, columns), -1, np.int8 if columns <= 128 else np.int16)
         every = np.arange(columns)
         for frame in range(self.frames):
             slot = best[frame % self.kept]
@@ -100,7 +102,7 @@ class _Tracker:
             for first, metre in zip(self.first_rows, self.metres, strict=True)
         )
 
-    def _followed(self, best: Array, source: NDArray[np.int8], first: int, metre: int) -> BarPath:
+    def _followed(self, best: Array, source: NDArray[np.signedinteger], first: int, metre: int) -> BarPath:
         """Back from the best end, which is less than a beat before the last frame."""
         tail = np.arange(self.frames - self.lengths[-1], self.frames)
         ends = best[tail % self.kept, first : first + metre] + (self.quiet[self.frames] - self.quiet[tail + 1])[:, None, None]

@@ -20,10 +20,10 @@ import torch
 from numpy.typing import NDArray
 
 from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
-from tutti.errors import CardError, MissingExtraError, OptionError
+from tutti.errors import CardError, MissingExtraError
 from tutti.listening.bar_tracking import BarPath, track_bars
 from tutti.listening.beat_net import BeatNet, BeatNetConfig
-from tutti.music.beats import Beats
+from tutti.music.beats import Beats, beats_of_metre
 from tutti.music.timing import BeatGrid
 from tutti.weights.cards import Card, find_card
 from tutti.weights.devices import choose_device, choose_precision
@@ -31,7 +31,18 @@ from tutti.weights.loaded import LOADED, with_cpu_fallback
 from tutti.weights.opening import open_strict
 from tutti.weights.store import locate
 
-__all__ = ["BeatModel", "Tracking", "hear_beats", "librosa_beats", "last_resort", "load_beat_model", "madmom_beats", "nearest_downbeat", "no_beats"]
+__all__ = [
+    "BeatModel",
+    "Tracking",
+    "grid_of",
+    "hear_beats",
+    "last_resort",
+    "librosa_beats",
+    "load_beat_model",
+    "madmom_beats",
+    "nearest_downbeat",
+    "no_beats",
+]
 
 FRAMES_PER_S = 1 / (2 * DRUMS_FRONT_END.frame_s)
 _WINDOW_FRAMES = 6000
@@ -121,10 +132,10 @@ def hear_beats(
 ) -> tuple[Beats, tuple[str, ...]]:
     """Beats in stored levels of the drum front end, (windows, frames, bands), and warnings of how they were found.
 
-    A `bpm` that is given is obeyed, within what a band drifts, and a `metre` throughout; then neither is doubted. Raises
-    OptionError for a metre no chart is written in, WeightsError, DeviceError.
+    A `bpm` that is given (beats of the metre a minute) is obeyed, within what a band drifts, and a `metre` throughout;
+    then neither is doubted. Raises OptionError for a metre no chart is written in, WeightsError, DeviceError.
     """
-    worth = beat_worth(*metre) if metre else Fraction(1)
+    per_bar, worth = beats_of_metre(*metre) if metre else (0, Fraction(1))
 
     def attempt(where: str) -> tuple[BeatModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         _, ready = load_beat_model(model, where, precision)
@@ -133,25 +144,15 @@ def hear_beats(
     (ready, (beat, downbeat)), warning = with_cpu_fallback(attempt, device)
     tracking = ready.tracking
     if metre is not None:
-        beats_per_bar = int(Fraction(4 * metre[0], metre[1]) / worth)
-        tracking = replace(tracking, metres=(beats_per_bar,))
+        tracking = replace(tracking, metres=(per_bar,))
         if worth < 1:  # eighths, which the network does not answer for, beside the beats it does
-            tracking = replace(
-                tracking, slowest_bpm=2 * tracking.slowest_bpm, fastest_bpm=2 * tracking.fastest_bpm
-            )
+            tracking = replace(tracking, slowest_bpm=2 * tracking.slowest_bpm, fastest_bpm=2 * tracking.fastest_bpm)
     if bpm is not None:
         tracking = replace(tracking, slowest_bpm=bpm * (1 - _DRIFT), fastest_bpm=bpm * (1 + _DRIFT))
     found = replace(grid_of(beat, downbeat, tracking, model), beat_quarters=worth)
     if bpm is not None:
         found = replace(found, method="user", confidence=1.0, bpm_unreliable=False)
     return found, () if warning is None else (warning,)
-
-
-def beat_worth(numerator: int, denominator: int) -> Fraction:
-    """Quarter notes that one beat of a metre is worth. Raises OptionError for metres that no drum chart is in."""
-    if denominator not in (2, 4, 8) or not 1 <= numerator <= 32:
-        raise OptionError(f"{numerator}/{denominator} is no metre for a drum chart. Use n/2, n/4 or n/8, n from 1 to 32.")
-    return Fraction(3, 2) if (denominator, numerator % 3) == (8, 0) and numerator > 3 else Fraction(4, denominator)
 
 
 def nearest_downbeat(beats: Beats, first_downbeat_s: float) -> Beats:
@@ -185,9 +186,9 @@ def _refined(beat: NDArray[np.float64], frames: NDArray[np.intp]) -> list[float]
     """Seconds of beats at `frames`: the middle of what is probable within a frame on either side."""
     padded = np.pad(beat, 1, mode="edge")
     around = np.stack([padded[frames], padded[frames + 1], padded[frames + 2]])
-    centre = frames + (around[2] - around[0]) / around.sum(axis=0)
-    times_s = (centre + 0.25) / FRAMES_PER_S  # each answer is for two front-end frames
-    return [float(time_s) for time_s in np.maximum.accumulate(times_s + np.arange(len(times_s)) * 1e-9)]
+    centre = frames + (around[2] - around[0]) / np.maximum(around.sum(axis=0), 1e-9)
+    times_s = np.maximum(0.0, centre + 0.25) / FRAMES_PER_S  # each answer is for two front-end frames
+    return [float(time_s) for time_s in times_s]
 
 
 def no_beats(method: str) -> Beats:
@@ -247,9 +248,8 @@ def librosa_beats(samples: NDArray[np.float32], sample_rate_hz: int) -> Beats:
     return Beats(grid, 0.3, True, "librosa")
 
 
-def last_resort(duration_s: float) -> Beats:
-    """120 beats a minute from the start, flagged: something to write on where nothing is known."""
-    steady = Beats.at_bpm(120.0, 0.0, duration_s)
-    return Beats(steady.grid, 0.0, True, "none")
-
-
+def last_resort(duration_s: float, bpm: float | None = None, metre: tuple[int, int] | None = None) -> Beats:
+    """Steady beats from the start, something to write on where none were heard: as the user says, else 120 a minute
+    in 4/4. A tempo that nobody gave is flagged."""
+    steady = Beats.at_bpm(bpm or 120.0, 0.0, duration_s, *beats_of_metre(*(metre or (4, 4))))
+    return steady if bpm else replace(steady, confidence=0.0, bpm_unreliable=True, method="none")

@@ -12,11 +12,24 @@ from itertools import pairwise
 from tutti.errors import OptionError
 from tutti.music.timing import BeatGrid
 
-__all__ = ["Beats"]
+__all__ = ["Beats", "beats_of_metre"]
 
 _COMPOUND = Fraction(3, 2)
 _EIGHTH = Fraction(1, 2)
 _MAX_BEATS = 1_000_000
+
+
+def beats_of_metre(numerator: int, denominator: int) -> tuple[int, Fraction]:
+    """How many beats a bar of this metre has, and what one is worth in quarter notes.
+
+    6/8, 9/8 and 12/8 are counted in dotted quarters, other n/8 in eighths. Raises OptionError for metres that no drum
+    chart is in.
+    """
+    if denominator not in (4, 8) or not 1 <= numerator <= 32:
+        raise OptionError(f"{numerator}/{denominator} is no metre for a drum chart. Use n/4 or n/8, n from 1 to 32.")
+    if denominator == 8 and numerator in (6, 9, 12):
+        return numerator // 3, _COMPOUND
+    return numerator, Fraction(4, denominator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +119,13 @@ class Beats:
         so that beats are divided (a quarter in two, a dotted quarter in three), and put together again on the way
         back. Raises OptionError for other metres.
         """
-        if denominator not in (4, 8) or not 1 <= numerator <= 32:
-            raise OptionError(
-                f"{numerator}/{denominator} is no metre for a drum chart. Use n/4 or n/8, n from 1 to 32."
-            )
-        compound = denominator == 8 and numerator in (6, 9, 12)
-        worth = _COMPOUND if compound else Fraction(4, denominator)
+        per_bar, worth = beats_of_metre(numerator, denominator)
         found = self
         if worth == _EIGHTH != self.beat_quarters:
             found = self._split(int(self.beat_quarters / worth))
         elif worth != _EIGHTH == self.beat_quarters:
             found = self._merged(int(worth / self.beat_quarters))
         downbeats = found._downbeats()
-        per_bar = numerator // 3 if compound else numerator
         return replace(found._numbered(downbeats[0] if downbeats else 0, per_bar), beat_quarters=worth)
 
     def _downbeats(self) -> list[int]:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
 from tutti.notation.pieces import PIECES, Piece
-from tutti.notation.sheet import Sheet, Stroke, Swing
+from tutti.notation.sheet import Bar, Sheet, Stroke, Swing
 from tutti.notation.spelling import Voices
 
-__all__ = ["bar_number", "legend_entries", "line_starts", "metre", "one_line", "pieces_used", "swing_words"]
+__all__ = [
+    "bar_number",
+    "legend_entries",
+    "line_starts",
+    "metre",
+    "one_line",
+    "pieces_used",
+    "swing_words",
+    "with_a_bar",
+]
 
 _BARS_PER_LINE = 4
 _COLUMNS_PER_LINE = 72
@@ -41,6 +51,11 @@ def line_starts(sheet: Sheet, written: Sequence[Voices]) -> tuple[int, ...]:
 def _columns(voices: Voices) -> int:
     events = (*voices.hands, *voices.feet)
     return max(4, len({event.position for event in events}) + sum(len(event.graces) for event in events))
+
+
+def with_a_bar(sheet: Sheet) -> Sheet:
+    """`sheet`, or where it has no bars an empty one of 4/4: a score of nothing is none."""
+    return sheet if sheet.bars else replace(sheet, bars=(Bar(4, 4),))
 
 
 def metre(sheet: Sheet, index: int) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from tutti.notation.layout import legend_entries, line_starts, metre, one_line, swing_words
+from tutti.notation.layout import legend_entries, line_starts, metre, one_line, swing_words, with_a_bar
 from tutti.notation.pieces import PIECES, Head, Voice
 from tutti.notation.sheet import Sheet, Stroke
 from tutti.notation.spelling import Event, Value, Voices, spell_sheet
@@ -26,6 +26,7 @@ _VERSION: Final = "2.24.0"
 
 def to_lilypond(sheet: Sheet, paper: Literal["a4", "letter"] = "a4") -> str:
     """LilyPond source for version 2.24 and later. Raises OptionError when a stroke fits no division of its bar."""
+    sheet = with_a_bar(sheet)
     written = spell_sheet(sheet)
     return "\n".join([
         rf'\version "{_VERSION}"',

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from math import lcm
 from xml.etree import ElementTree as ET
 
-from tutti.notation.layout import bar_number, legend_entries, line_starts, metre, one_line, pieces_used, swing_words
+from tutti.notation.layout import (
+    bar_number,
+    legend_entries,
+    line_starts,
+    metre,
+    one_line,
+    pieces_used,
+    swing_words,
+    with_a_bar,
+)
 from tutti.notation.pieces import PIECES, Piece, Voice
 from tutti.notation.sheet import Bar, Sheet, Stroke, Swing
 from tutti.notation.spelling import Event, Tuplet, Value, Voices, spell_sheet
@@ -27,6 +36,7 @@ _MIDDLE_LINE = ("B", "4")
 
 def to_musicxml(sheet: Sheet) -> bytes:
     """The sheet as a MusicXML file, UTF-8. Raises OptionError when a stroke fits no division of its bar."""
+    sheet = with_a_bar(sheet)
     written = spell_sheet(sheet)
     root = ET.Element("score-partwise", version="4.0")
     _head(root, sheet)

@@ -59,7 +59,6 @@ _OPTIONS: Final[dict[str, Any]] = {
     "font": "Bravura",
     "smuflTextFont": "embedded",
     "svgFormatRaw": True,
-    "xmlIdChecksum": True,
 }
 
 
@@ -93,9 +92,9 @@ def set_pages(sheet: Sheet, musicxml: bytes, paper: str) -> list[str]:
     """
     size = [mm * _UNITS_PER_MM for mm in PAPERS_MM[paper]]
     width = size[0] - 2 * _MARGIN_MM * _UNITS_PER_MM
-    music = _engraved(musicxml, sheet, width)
+    music = _engraved(musicxml, sheet, width, seed=1)
     legend = legend_to_musicxml(sheet)
-    key = None if legend is None else _engraved(legend, Sheet(""), width / _LEGEND_SCALE)
+    key = None if legend is None else _engraved(legend, Sheet(""), width / _LEGEND_SCALE, seed=2)
     head, head_height = _head(sheet, key, size[0])
     pages = _stacked(music.strips, size[1], head_height)
     documents = []
@@ -112,13 +111,15 @@ def set_pages(sheet: Sheet, musicxml: bytes, paper: str) -> list[str]:
     return documents
 
 
-def _engraved(musicxml: bytes, sheet: Sheet, width: float) -> _Engraved:
+def _engraved(musicxml: bytes, sheet: Sheet, width: float, seed: int) -> _Engraved:
+    """`seed` gives ids to what has none of its own: the same ones each time, others for each score on a page."""
     import verovio
 
     verovio.enableLog(verovio.LOG_OFF)
     toolkit = verovio.toolkit()
     breaks = "line" if b"new-system" in musicxml else "none"
     toolkit.setOptions({**_OPTIONS, "breaks": breaks, "pageWidth": max(100, round(width / 10))})
+    toolkit.resetXmlIdSeed(seed)
     if not toolkit.loadData(musicxml.decode()):
         raise EngravingError("Verovio could not read the score. Please report this with the MusicXML file.")
     if any(bar.repeats_previous for bar in sheet.bars):

@@ -337,12 +337,25 @@ def _beamed(events: list[Event]) -> list[Event]:
                 runs[-1].append(index)
         else:
             runs.append([])
+    edges = [index for index, event in enumerate(events) if event.tuplet_starts or event.tuplet_stops]
+    tuplets = [range(start, stop + 1) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
     out = list(events)
-    for run in runs:
+    for run in [part for joined in runs for part in _nested(joined, tuplets)]:
         for place, index in enumerate(run if len(run) > 1 else []):
             beam: Beam = "begin" if place == 0 else "end" if place == len(run) - 1 else "continue"
             out[index] = replace(out[index], beam=beam)
     return _with_beamed_tuplets(out)
+
+
+def _nested(run: list[int], tuplets: list[range]) -> list[list[int]]:
+    """A beam, parted where it would join some notes of a tuplet, but not all of its events, with notes outside it."""
+    for tuplet in tuplets:
+        inside = [index for index in run if index in tuplet]
+        if inside and len(inside) < len(run) and not run[0] <= tuplet[0] <= tuplet[-1] <= run[-1]:
+            before = [index for index in run if index < tuplet[0]]
+            after = [index for index in run if index > tuplet[-1]]
+            return [part for piece in (before, inside, after) for part in _nested(piece, tuplets)]
+    return [run]
 
 
 def _with_beamed_tuplets(events: list[Event]) -> list[Event]:

@@ -160,7 +160,7 @@ def _validate(recipe: BeatsRecipe, shards: SceneShards, weights: Path) -> None:
 
 
 def _calibration(strengths: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and middle of the logistic function that says best, from a mean probability, whether the beats are right."""
+    """Slope and middle of the logistic function that says best, from mean probabilities, whether beats are right."""
     slopes, middles = np.meshgrid(np.linspace(2, 30, 57), np.linspace(0.05, 0.95, 91), indexing="ij")
     z = slopes[..., None] * (strengths[:, 0] - middles[..., None])
     right = strengths[:, 1] > 0

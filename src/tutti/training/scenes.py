@@ -1,4 +1,4 @@
-"""The material of the recipes that listen to drums: kits, scenes, shards, and batches prepared while the last is learnt."""
+"""The material of the recipes that listen to drums: kits, scenes, shards, and batches prepared while one is learnt."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def open_scenes(material: SceneMaterial, base: Path, seed: int) -> tuple[SceneSh
         jobs = [(material, base, seed, missing[part :: material.processes]) for part in range(material.processes)]
         with multiprocessing.get_context("spawn").Pool(material.processes) as pool:
             pool.starmap(_write, jobs)
-    return SceneShards(corpus / "train", material.shards), SceneShards(corpus / "validation", material.validation_shards)
+    learn, validation = (SceneShards(corpus / split, count) for split, count in parts.items())
+    return learn, validation
 
 
 def _claim(material: SceneMaterial, base: Path, seed: int) -> None:

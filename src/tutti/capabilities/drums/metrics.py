@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import mir_eval
@@ -13,7 +13,18 @@ from tutti.capabilities.drums.decode import FAMILIES
 from tutti.music.drum_hits import DrumHits
 from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["WINDOWS_S", "Counts", "count", "evaluate", "family_of", "pooled"]
+__all__ = [
+    "WINDOWS_S",
+    "Counts",
+    "correlation",
+    "count",
+    "evaluate",
+    "evaluate_together",
+    "family_of",
+    "matched_velocities",
+    "pooled",
+    "summed",
+]
 
 WINDOWS_S = (0.05, 0.02)
 """How far a hit may be from the truth (seconds)."""
@@ -71,6 +82,15 @@ def _times_s(hits: DrumHits, pieces: bool) -> dict[str, NDArray[np.float64]]:
     return {name: np.array(values) for name, values in times.items()}
 
 
+def summed(counts: Iterable[Mapping[str, Counts]]) -> dict[str, Counts]:
+    """Class by class over several recordings."""
+    total: dict[str, Counts] = {}
+    for one in counts:
+        for name, each in one.items():
+            total[name] = total.get(name, Counts()) + each
+    return total
+
+
 def pooled(counts: Iterable[Mapping[str, Counts]]) -> Counts:
     """All classes of all recordings in one."""
     return sum((each for one in counts for each in one.values()), Counts())
@@ -79,17 +99,27 @@ def pooled(counts: Iterable[Mapping[str, Counts]]) -> Counts:
 def evaluate(reference: DrumHits, estimate: DrumHits) -> dict[str, float]:
     """F1 pooled over five families (`f1_50ms`, `f1_20ms`) and over all pieces (`f1_pieces_50ms`), of each family that
     occurs (`kick_f1_50ms` …), and how velocities of matched hits correlate (`velocity_r`, where three or more match)."""
+    return evaluate_together([(reference, estimate)])
+
+
+def evaluate_together(pairs: Sequence[tuple[DrumHits, DrumHits]]) -> dict[str, float]:
+    """The same of several recordings as if they were one; each pair is a reference and an estimate."""
     scores: dict[str, float] = {}
     for window_s in WINDOWS_S:
-        counts = count(reference, estimate, window_s)
+        counts = summed(count(*pair, window_s) for pair in pairs)
         label = f"{round(1000 * window_s)}ms"
         scores[f"f1_{label}"] = pooled([counts]).f1
         scores |= {f"{name}_f1_{label}": each.f1 for name, each in counts.items() if each.true or each.given}
-    scores["f1_pieces_50ms"] = pooled([count(reference, estimate, WINDOWS_S[0], pieces=True)]).f1
-    pairs = matched_velocities(reference, estimate)
-    if len(pairs) >= 3 and (pairs.max(axis=0) > pairs.min(axis=0)).all():
-        scores["velocity_r"] = float(np.corrcoef(pairs[:, 0], pairs[:, 1])[0, 1])
-    return scores
+    scores["f1_pieces_50ms"] = pooled(count(*pair, WINDOWS_S[0], pieces=True) for pair in pairs).f1
+    r = correlation(np.concatenate([np.zeros((0, 2)), *(matched_velocities(*pair) for pair in pairs)]))
+    return scores if r is None else {**scores, "velocity_r": r}
+
+
+def correlation(pairs: NDArray[np.float64]) -> float | None:
+    """Pearson's r of the two columns; None for fewer than three rows or where a column has but one value."""
+    if len(pairs) < 3 or not (pairs.max(axis=0) > pairs.min(axis=0)).all():
+        return None
+    return float(np.corrcoef(pairs[:, 0], pairs[:, 1])[0, 1])
 
 
 def matched_velocities(reference: DrumHits, estimate: DrumHits) -> NDArray[np.float64]:

@@ -27,11 +27,11 @@ from tutti.capabilities.drums.hearing import Heard, hear_clips, hear_hits, hear_
 from tutti.capabilities.drums.stages import Stages, recording_digest
 from tutti.capabilities.drums.types import LOW_CONFIDENCE, DrumChart, Options, Provenance
 from tutti.capabilities.drums.writing_down import write_down
-from tutti.errors import Cancelled, CardError
+from tutti.errors import Cancelled, CardError, OutputError
 from tutti.listening.beats import hear_beats, last_resort, librosa_beats, madmom_beats, nearest_downbeat
 from tutti.listening.htdemucs import DemucsOptions
 from tutti.listening.stems import Stems, separate
-from tutti.music.beats import Beats
+from tutti.music.beats import Beats, beats_of_metre
 from tutti.music.drum_hits import DrumHits
 from tutti.weights.cards import Card, find_card
 
@@ -60,7 +60,7 @@ def run(
         heard = job.hits
         beats = job.beats
         if len(heard.hits) and len(beats.beats.grid) < 2:
-            beats = replace(beats, beats=last_resort(job.duration_s))
+            beats = replace(beats, beats=last_resort(job.duration_s, options.bpm, job.metre))
         job.watch("write", 0, 1)
         title = job.title if options.title is None else options.title
         sheet = write_down(heard.hits, beats.beats, options, title)
@@ -98,7 +98,10 @@ def _card(options: Options) -> Card:
 @contextlib.contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
     if keep is not None:
-        keep.mkdir(parents=True, exist_ok=True)
+        try:
+            keep.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"The folder {str(keep)!r} cannot be made: {error.strerror}. Keep another.") from error
         yield keep
         return
     with tempfile.TemporaryDirectory(prefix="tutti-") as folder:
@@ -141,6 +144,14 @@ class _Job:
     @property
     def title(self) -> str:
         return Path(self.name).stem
+
+    @property
+    def metre(self) -> tuple[int, int] | None:
+        """(3, 4) for "3/4"."""
+        if self.options.metre is None:
+            return None
+        numerator, denominator = self.options.metre.split("/")
+        return int(numerator), int(denominator)
 
     @property
     def file(self) -> Path | None:
@@ -223,14 +234,15 @@ class _Job:
     @cached_property
     def beats(self) -> _Found:
         depends = self._asked("beats", "bpm", "metre", "first_downbeat_s")
+        if self.options.beats in ("auto", "tutti"):
+            depends["weights"] = find_card("tutti-beats").sha256
         beats, warnings = self.stages.beats(depends, self._hear_beats)
         return _Found(beats, warnings)
 
     def _hear_beats(self) -> tuple[Beats, tuple[str, ...]]:
         """Beats of the whole recording, not of the drums alone: the band knows where a bar begins."""
-        options = self.options
+        options, metre = self.options, self.metre
         self.watch("beats", 0, 1)
-        metre = None if options.metre is None else _metre(options.metre)
         if options.beats in ("auto", "tutti"):
             beats, warnings = hear_beats(
                 self.levels(None), bpm=options.bpm, metre=metre, device=options.device, precision=options.precision
@@ -241,8 +253,10 @@ class _Job:
                 (madmom_beats(samples), ()) if options.beats == "madmom" else (librosa_beats(samples, _FOREIGN_RATE_HZ), ())
             )
             if options.bpm is not None and len(beats.grid):
-                beats = Beats.at_bpm(options.bpm, beats.grid.times_s[0], len(samples) / _FOREIGN_RATE_HZ)
-            if metre is not None and len(beats.grid):
+                per_bar, worth = beats_of_metre(*(metre or (4, 4)))
+                first_s, duration_s = beats.grid.times_s[0], len(samples) / _FOREIGN_RATE_HZ
+                beats = Beats.at_bpm(options.bpm, first_s, duration_s, per_bar, worth)
+            elif metre is not None and len(beats.grid):
                 beats = beats.with_metre(*metre)
         if options.first_downbeat_s is not None:
             beats = nearest_downbeat(beats, options.first_downbeat_s)
@@ -289,11 +303,6 @@ class _Counted:
     @property
     def seconds(self) -> float:
         return self.samples / DRUMS_FRONT_END.sample_rate_hz
-
-
-def _metre(text: str) -> tuple[int, int]:
-    numerator, denominator = text.split("/")
-    return int(numerator), int(denominator)
 
 
 def _doubts(hits: DrumHits, beats: Beats) -> Iterator[str]:

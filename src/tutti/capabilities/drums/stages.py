@@ -13,7 +13,7 @@ from dataclasses import asdict
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -28,6 +28,8 @@ from tutti.music.timing import BeatGrid
 
 __all__ = ["Stages", "recording_digest"]
 
+T = TypeVar("T")
+
 
 def recording_digest(source: Source) -> str:
     """sha256 of a recording: of the file's bytes, or of the samples."""
@@ -37,7 +39,9 @@ def recording_digest(source: Source) -> str:
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     samples, rate_hz = source  # type: ignore[misc]
-    return hashlib.sha256(np.ascontiguousarray(samples).tobytes() + str(rate_hz).encode()).hexdigest()
+    array = np.ascontiguousarray(samples)
+    shape = f"{rate_hz} {array.dtype.str} {array.shape}"
+    return hashlib.sha256(array.tobytes() + shape.encode()).hexdigest()
 
 
 class Stages:
@@ -51,11 +55,9 @@ class Stages:
         return self._digest()
 
     def stems(self, depends: dict[str, Any], find: Callable[[], Stems]) -> Stems:
-        known = self._known("stems", depends)
-        if known is not None and self.folder is not None:
-            files = {name: self.folder / known[name] if known[name] else None for name in ("drums", "backing")}
-            if all(path is None or path.is_file() for path in files.values()):
-                return Stems(known["method"], **files, detail=known["detail"], warnings=tuple(known["warnings"]))
+        known = self._known("stems", depends, self._read_stems)
+        if known is not None:
+            return known
         found = find()
         names = {"drums": found.drums and found.drums.name, "backing": found.backing and found.backing.name}
         self._keep(
@@ -64,10 +66,9 @@ class Stages:
         return found
 
     def hits(self, depends: dict[str, Any], find: Callable[[], Heard]) -> Heard:
-        known = self._known("hits", depends)
+        known = self._known("hits", depends, _read_hits)
         if known is not None:
-            hits = DrumHits.of(DrumHit(**hit) for hit in known["hits"])
-            return Heard(hits, known["device"], known["precision"], tuple(known["warnings"]), known["weights_sha256"])
+            return known
         found = find()
         self._keep(
             "hits",
@@ -85,11 +86,9 @@ class Stages:
     def beats(
         self, depends: dict[str, Any], find: Callable[[], tuple[Beats, tuple[str, ...]]]
     ) -> tuple[Beats, tuple[str, ...]]:
-        known = self._known("beats", depends)
+        known = self._known("beats", depends, _read_beats)
         if known is not None:
-            grid = BeatGrid(tuple(known.pop("times_s")), tuple(known.pop("positions")))
-            worth, warnings = Fraction(known.pop("beat_quarters")), tuple(known.pop("warnings"))
-            return Beats(grid, beat_quarters=worth, **known), warnings
+            return known
         beats, warnings = find()
         fields = {name: value for name, value in asdict(beats).items() if name not in ("grid", "beat_quarters")}
         answer = {
@@ -102,15 +101,24 @@ class Stages:
         self._keep("beats", depends, answer)
         return beats, warnings
 
-    def _known(self, stage: str, depends: dict[str, Any]) -> dict[str, Any] | None:
+    def _known(self, stage: str, depends: dict[str, Any], read: Callable[[dict[str, Any]], T]) -> T | None:
         """A kept answer to the same question; one that cannot be read is no answer."""
         if self.folder is None:
             return None
         try:
             kept = json.loads((self.folder / f"{stage}.json").read_text())
-            return dict(kept["answer"]) if kept["question"] == self._question(depends) else None
+            return read(kept["answer"]) if kept["question"] == self._question(depends) else None
         except (OSError, ValueError, KeyError, TypeError, OptionError):
             return None
+
+    def _read_stems(self, kept: dict[str, Any]) -> Stems:
+        """Raises FileNotFoundError where one of the files is gone."""
+        if self.folder is None:
+            raise FileNotFoundError
+        files = {name: kept[name] and self.folder / kept[name] for name in ("drums", "backing")}
+        for path in filter(None, files.values()):
+            path.stat()
+        return Stems(kept["method"], **files, detail=kept["detail"], warnings=tuple(kept["warnings"]))
 
     def _keep(self, stage: str, depends: dict[str, Any], answer: dict[str, Any]) -> None:
         if self.folder is not None:
@@ -120,3 +128,15 @@ class Stages:
     def _question(self, depends: dict[str, Any]) -> dict[str, Any]:
         question = {"recording_sha256": self._recording, **depends}
         return dict(json.loads(json.dumps(question)))
+
+
+def _read_hits(kept: dict[str, Any]) -> Heard:
+    hits = DrumHits.of(DrumHit(**hit) for hit in kept["hits"])
+    return Heard(hits, kept["device"], kept["precision"], tuple(kept["warnings"]), kept["weights_sha256"])
+
+
+def _read_beats(kept: dict[str, Any]) -> tuple[Beats, tuple[str, ...]]:
+    rest = dict(kept)
+    grid = BeatGrid(tuple(rest.pop("times_s")), tuple(rest.pop("positions")))
+    worth, warnings = Fraction(rest.pop("beat_quarters")), tuple(rest.pop("warnings"))
+    return Beats(grid, beat_quarters=worth, **rest), warnings

@@ -72,8 +72,8 @@ def flams(hits: DrumHits, grid: Grid, bounced: Container[int]) -> dict[int, int]
 
 
 def rolls(hits: DrumHits, slots: Mapping[int, int], grid: Grid) -> list[Roll]:
-    """Runs of three or more strokes on one piece, faster than 32nds, of which no division could
-    keep a quarter apart.
+    """Runs of three or more strokes on one piece, faster than 32nds, that no division could keep
+    apart.
 
     The last stroke stays on its own where it falls on an eighth: rolls end on a note.
     """
@@ -88,7 +88,7 @@ def rolls(hits: DrumHits, slots: Mapping[int, int], grid: Grid) -> list[Roll]:
         for run in _runs(close):
             members = [written[place] for place in run]
             places = [slots[row] for row in members]
-            if len(members) < 3 or len(places) - len(set(places)) < max(1, len(places) / 4):
+            if len(members) < 3 or len(set(places)) == len(places):
                 continue
             ends = places[-1] > places[0] and places[-1] % (LATTICE // 2) == 0
             found.append(Roll(members[0], tuple(members[1:-1] if ends else members[1:])))

@@ -138,4 +138,3 @@ def _f1(mixes: Sequence[Mix], heard: Sequence[Answers], family: str, value: floa
         if len(times_s) and len(truth_s):
             right += len(mir_eval.util.match_events(np.sort(truth_s), np.sort(times_s), 0.05))
     return 2 * right / max(1, found + wanted)
-

@@ -1,0 +1,142 @@
+"""How long a four-minute song takes: from nothing to its PDF, its hits alone, and a corrected chart.
+
+The song is the mixes of MDB Drums one after the other, over and over.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import torch
+
+from benchmarks.drums.references import mdb_tracks
+from benchmarks.drums.systems import OURS, HitSystem
+from benchmarks.transcription.folders import CACHE
+from benchmarks.transcription.memory import PeakMemory
+from benchmarks.transcription.report import MEGABYTE, table
+from benchmarks.transcription.startup import TUTTI, Figure, figure_table
+from benchmarks.transcription.systems import thread_environment
+
+SONG_S = 240.0
+RATE_HZ = 44_100
+TIMES = 3
+EDIT = 'title = "Corrected"\ndrop = ["h0"]\n\n[change.h1]\ninstrument = "crash"\n'
+
+
+@dataclass(frozen=True)
+class Run:
+    wall_s: float
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Of one song of `song_s`; None where tutti's own models are not there."""
+
+    song_s: float
+    to_pdf: Run | None
+    edit_s: float | None
+    hits_s: dict[str, float]
+    """By system: file to hits, the model loaded."""
+
+
+def song(data: Path, duration_s: float = SONG_S) -> Path:
+    """A stereo 16-bit FLAC, kept in the cache."""
+    target = CACHE / "recordings" / f"drums-{duration_s:.0f}s.flac"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        left = round(duration_s * RATE_HZ)
+        unfinished = target.with_suffix(".part")
+        with sf.SoundFile(unfinished, "w", RATE_HZ, 2, "PCM_16", format="FLAC") as file:
+            for track in itertools.cycle(mdb_tracks(data)):
+                block = sf.read(track.mix, dtype="float32", always_2d=True)[0][:left]
+                file.write(np.repeat(block, 2, axis=1) if block.shape[1] == 1 else block)
+                left -= len(block)
+                if left <= 0:
+                    break
+        unfinished.replace(target)
+    return target
+
+
+def measure(systems: Sequence[HitSystem], data: Path, threads: int) -> Speeds:
+    torch.set_num_threads(threads)
+    audio = song(data)
+    hits_s = {system.name: median_s(lambda system=system: system.hear(audio)) for system in systems}
+    if OURS not in hits_s:
+        return Speeds(SONG_S, None, None, hits_s)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        chart, edit, pdf = folder / "song.json", folder / "fix.toml", folder / "song.pdf"
+        listen = ["--stems", "none", "--device", "cpu", "--quiet"]
+        run(["drums", str(audio), "-o", str(chart), *listen], threads)  # also warms the file cache
+        edit.write_text(EDIT)
+        runs = [run(["drums", str(audio), "-f", "pdf", "-o", str(pdf), *listen], threads) for _ in range(TIMES)]
+        command = ["drums", str(chart), "--edit", str(edit), "-f", "pdf", "-o", str(pdf), "--quiet"]
+        edit_s = statistics.median(run(command, threads).wall_s for _ in range(TIMES))
+    whole = sorted(runs, key=lambda each: each.wall_s)[TIMES // 2]
+    peaks = [each.peak_bytes for each in runs if each.peak_bytes is not None]
+    return Speeds(SONG_S, Run(whole.wall_s, max(peaks, default=None)), edit_s, hits_s)
+
+
+def run(arguments: Sequence[str], threads: int) -> Run:
+    """The installed command in a cold process. Exits where it fails."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [str(TUTTI), *arguments], env=thread_environment(threads), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    with PeakMemory(process) as memory:
+        _, complaints = process.communicate()
+    if process.returncode != 0:
+        sys.exit(f"tutti {' '.join(arguments)} failed:\n{complaints.decode(errors='replace')}")
+    return Run(time.perf_counter() - started, memory.peak_bytes)
+
+
+def median_s(work: Callable[[], object]) -> float:
+    """Of TIMES runs, after one that does not count."""
+    seconds = []
+    for _ in range(TIMES + 1):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[1:])
+
+
+def report(systems: Sequence[HitSystem], data: Path, threads: int) -> str:
+    return render(measure(systems, data, threads))
+
+
+def render(speeds: Speeds) -> str:
+    parts = []
+    if OURS in speeds.hits_s:
+        parts += [figure_table(list(goals(speeds))), ""]
+    rows = [[name, f"{wall_s:.2f}", f"{speeds.song_s / wall_s:.0f}"] for name, wall_s in speeds.hits_s.items()]
+    title = f"hits of a {speeds.song_s / 60:g} min song, file to hits, model loaded"
+    return "\n".join([*parts, table([title, "s", "× real time"], rows), ""])
+
+
+def goals(speeds: Speeds) -> list[Figure]:
+    found = []
+    name = f"{speeds.song_s / 60:g} min song to PDF, cold process"
+    if speeds.to_pdf is not None:
+        wall_s, peak = speeds.to_pdf.wall_s, speeds.to_pdf.peak_bytes
+        found.append(Figure(name, f"{wall_s:.1f} s ({speeds.song_s / wall_s:.0f} × real time)", "<= 10 s", wall_s <= 10))
+        shown = "not measured here" if peak is None else f"{peak / MEGABYTE:.0f} MB"
+        met = None if peak is None else peak < 1000 * MEGABYTE
+        found.append(Figure(f"{name}: peak memory, decoder included", shown, "< 1000 MB", met))
+    if speeds.edit_s is not None:
+        found.append(
+            Figure("its chart corrected, to PDF, cold process", f"{speeds.edit_s:.2f} s", "< 1 s", speeds.edit_s < 1)
+        )
+    own = speeds.song_s / speeds.hits_s[OURS]
+    found.append(Figure("hits alone, model loaded", f"{own:.0f} × real time", ">= 60 ×", own >= 60))
+    return found
