@@ -102,7 +102,7 @@ def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Cards and weights of two small random networks, whose last layers are set to answer to clicks and to nothing
     else: tutti-drums hears a kick and a closed hi-hat in each, tutti-beats a beat."""
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     from tutti.audio.bands import STEPS_PER_UNIT, stored_levels
     from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
@@ -132,9 +132,10 @@ def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return network
 
     def write(name: str, capability: str, network: torch.nn.Module, config: str) -> None:
-        path = folder / f"{name}.safetensors"
-        save_file({key: value.contiguous() for key, value in network.state_dict().items()}, path)
-        data = path.read_bytes()
+        data = save({key: value.contiguous() for key, value in network.state_dict().items()})
+        path = folder / "weights" / sha256(data).hexdigest() / f"{name}.safetensors"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(data)
         parameters = sum(value.numel() for value in network.parameters())
         (folder / f"{name}.toml").write_text(
             f'name = "{name}"\ncapability = "{capability}"\nframework = "torch"\ndescription = "of the tests"\n'
@@ -151,6 +152,7 @@ def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     drums = answering(DrumsNet(DrumsNetConfig(**TINY_DRUMS)), 200, {"onset": strengths, "velocity": [6.5] * 14})  # type: ignore[arg-type]
     thresholds = dict.fromkeys(("kick", "snare", "hihat", "tom", "cymbal"), 0.5)
     config = '[config]\nkind = "frames"\n' + table("network", TINY_DRUMS) + table("thresholds", thresholds)
+    config += table("calibration", {"slope": (10.0,) * 5, "middle": (0.3,) * 5})
     write("tutti-drums", "drums", drums, config)
     beats = answering(BeatNet(BeatNetConfig(**TINY_BEATS)), 100, {"heads": [10.0, 7.0]})  # type: ignore[arg-type]
     write("tutti-beats", "beats", beats, table("network", TINY_BEATS) + table("tracking", {"metres": (3, 4)}))
@@ -159,10 +161,10 @@ def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_models(tiny_cards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """No models but those of `tiny_cards`, in a cache of the test's own."""
+    """No models but those of `tiny_cards`."""
     monkeypatch.setattr(cards, "BUNDLED_CARDS", tmp_path / "no cards")
     monkeypatch.setenv("TUTTI_CARDS_DIR", str(tiny_cards))
-    monkeypatch.setenv("TUTTI_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("TUTTI_CACHE_DIR", str(tiny_cards))
     settings.cache_clear()
     yield tiny_cards
     settings.cache_clear()

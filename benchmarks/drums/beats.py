@@ -1,7 +1,7 @@
 """Beats, downbeats and tempo on MDB Drums, drum tracks and mixes.
 
-mir_eval's F-measure (70 ms). Its usual evaluation leaves out the first 5 s on both sides; songs here last 13 to 37 s, so
-both are given. The tempo is right when the median interval is within 4 % of the annotation's.
+mir_eval's F-measure (70 ms). Its usual evaluation leaves out the first 5 s on both sides; songs here last 13 to 37 s,
+so both are given. The tempo is right when the median interval is within 4 % of the annotation's.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from benchmarks.transcription.folders import DATA
 from tutti.capabilities.drums.chart_metrics import BarCheck, check_bars
 from tutti.capabilities.drums.quantise import quantise
+from tutti.datasets.groove_midi import drums_of
 from tutti.music.beats import Beats
 from tutti.music.drum_hits import DrumHit, DrumHits
 from tutti.music.drum_kit import class_of_key
@@ -83,7 +84,7 @@ def read_groove(path: Path, name: str, style: str, is_fill: bool) -> Take:
     compound = denominator == 8 and numerator % 3 == 0
     worth = Fraction(3, 2) if compound else Fraction(4, denominator)
     found: dict[tuple[int, str], DrumHit] = {}
-    for note in score.notes.drums:
+    for note in drums_of(path):
         name_of = class_of_key(note.pitch)
         if name_of is not None:
             found.setdefault((round(note.onset_s * 1000), name_of), DrumHit(note.onset_s, name_of, note.velocity))

@@ -69,7 +69,8 @@ def lags(truth: DrumHits, heard: DrumHits) -> Floats:
     """Heard less true time (s) of the hits that match at 50 ms within their family."""
     found: list[float] = []
     for family in FAMILIES:
-        times = [np.array([hit.time_s for hit in hits if family_of(hit.instrument) == family]) for hits in (truth, heard)]
+        own = [[hit for hit in hits if family_of(hit.instrument) == family] for hits in (truth, heard)]
+        times = [np.array([hit.time_s for hit in hits]) for hits in own]
         if len(times[0]) and len(times[1]):
             found += [times[1][b] - times[0][a] for a, b in mir_eval.util.match_events(*times, WINDOWS_S[0])]
     return np.array(found, np.float64)
@@ -132,7 +133,8 @@ def render(
     parts: list[str] = []
     main = folded[AS_SNARE]
     if OURS in instruments:
-        parts += ["### Goals\n", figure_table(list(goals(main, rendered))), ""]
+        figures = [*(figure for one in folded.items() for figure in mdb_goals(*one)), *rendered_goals(rendered)]
+        parts += ["### Goals\n", figure_table(figures), ""]
     for folding, sets in folded.items():
         parts += [f"### MDB Drums, {folding.name}\n", pooled_table(sets), ""]
     parts += [f"### Families, {AS_SNARE.name}\n", family_table(main), "\nF1 (precision / recall) at 50 ms.\n"]
@@ -144,9 +146,10 @@ def render(
     return "\n".join(parts)
 
 
-def goals(sets: Mapping[str, Scores], rendered: Mapping[str, Scores]) -> Iterable[Figure]:
-    """The goals of the drums capability, beside the peer as measured in this run."""
-    for title, scores in sets.items():
+def mdb_goals(folding: Folding, sets: Mapping[str, Scores]) -> Iterable[Figure]:
+    """Beside the peers as measured in this run."""
+    for set_title, scores in sets.items():
+        title = f"{set_title}, {folding.name}"
         ours = together(scores[OURS]).f1
         if PEER in scores:
             peer = together(scores[PEER]).f1
@@ -156,7 +159,10 @@ def goals(sets: Mapping[str, Scores], rendered: Mapping[str, Scores]) -> Iterabl
     for name, scored in sets[STEMS].items():
         if name.startswith("annoteator"):
             gain = together(sets[STEMS][OURS]).f1 - together(scored).f1
-            yield Figure(f"{STEMS}, above {name}", f"{gain:+.3f}", ">= +0.3", gain >= 0.3)
+            yield Figure(f"{STEMS}, {folding.name}, above {name}", f"{gain:+.3f}", ">= +0.3", gain >= 0.3)
+
+
+def rendered_goals(rendered: Mapping[str, Scores]) -> Iterable[Figure]:
     for title, scores in rendered.items():
         families, pieces, r = together(scores[OURS]).f1, pieces_f1(scores[OURS]), velocity_r(scores[OURS])
         yield Figure(f"{title}, 5 classes", f"{families:.3f}", ">= 0.95", families >= 0.95)
@@ -225,7 +231,9 @@ def rendered_table(sets: Mapping[str, Scores], instruments: Mapping[str, int]) -
 
 def piece_table(sets: Mapping[str, Sequence[Scored]]) -> str:
     counts = {title: summed(one.pieces for one in scored) for title, scored in sets.items()}
-    rows = [[piece, *(f"{_prf(own[piece])}, {own[piece].true} true" for own in counts.values())] for piece in DRUM_CLASSES]
+    rows = [
+        [piece, *(f"{_prf(own[piece])}, {own[piece].true} true" for own in counts.values())] for piece in DRUM_CLASSES
+    ]
     return table(["piece", *counts], rows)
 
 

@@ -8,6 +8,7 @@ of FluidR3 GM, which training hears: they show other levels, filters and rooms, 
 from __future__ import annotations
 
 import hashlib
+import io
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from benchmarks.transcription.render import FONT, PEAK, SAMPLE_RATE_HZ, TAIL_S, 
 from tutti.datasets.note_bank import _HYDROGEN_MISNAMED, HYDROGEN_KITS, _hydrogen_instruments, _hydrogen_key
 from tutti.music.drum_hits import DrumHit, DrumHits
 from tutti.music.drum_kit import class_of_key, key_of_class
-from tutti.music.midi import to_midi_bytes
+from tutti.music.midi import to_mido
 from tutti.music.notes import Note, Notes
 
 TAKES = 20
@@ -75,10 +76,10 @@ class FontKit:
 
     def render(self, take: Take) -> RenderedTake:
         notes = (
-            Note(hit.time_s, hit.time_s + _NOTE_S, key_of_class(hit.instrument), hit.velocity, self.program, True)
+            Note(hit.time_s, hit.time_s + _NOTE_S, key_of_class(hit.instrument), hit.velocity, is_drum=True)
             for hit in take.hits
         )
-        midi = to_midi_bytes(Notes.of(notes))
+        midi = _with_program(Notes.of(notes), self.program)
         return RenderedTake(take, self.name, render(midi, _file_name(take, self.name), _seconds(take), self.font))
 
 
@@ -91,7 +92,8 @@ class HydrogenKit:
     folder: Path
 
     def render(self, take: Take) -> RenderedTake:
-        take = replace(take, hits=DrumHits.of(replace(hit, instrument=self._piece(hit.instrument)) for hit in take.hits))
+        hits = DrumHits.of(replace(hit, instrument=self._piece(hit.instrument)) for hit in take.hits)
+        take = replace(take, hits=hits)
         played = repr((self.name, [(hit.time_s, hit.instrument, hit.velocity) for hit in take.hits])).encode()
         digest = hashlib.sha256(played).hexdigest()[:8]
         target = CACHE / "rendered" / f"{_file_name(take, self.name)}-{digest}.flac"
@@ -145,6 +147,16 @@ class HydrogenKit:
         layers = self.layers[hit.instrument]
         shot = layers[round(hit.velocity / 127 * (len(layers) - 1))]
         return shot * np.float32((hit.velocity / 127) ** 2 / max(float(np.abs(shot).max()), 1e-6))
+
+
+def _with_program(notes: Notes, program: int) -> bytes:
+    """A MIDI file; symusic writes program 0 for drums whatever is asked."""
+    file = to_mido(notes)
+    for message in (message for track in file.tracks for message in track if message.type == "program_change"):
+        message.program = program
+    data = io.BytesIO()
+    file.save(file=data)
+    return data.getvalue()
 
 
 def _one_shot(path: Path) -> Samples:

@@ -25,8 +25,12 @@ TAIL_S = 1.5
 """What is kept of the reverberation after the last note."""
 
 
-def render(midi: bytes, name: str, end_s: float, font: Path = FONT) -> Path:
-    """A 16-bit stereo FLAC of `midi` (default reverb and chorus), cut `TAIL_S` after `end_s`; kept in the cache."""
+def render(midi: bytes, name: str, end_s: float, font: Path | None = None) -> Path:
+    """A 16-bit stereo FLAC of `midi`, cut `TAIL_S` after `end_s`; kept in the cache.
+
+    By `font`, else by FONT, with the default reverb and chorus.
+    """
+    font = font or FONT
     recipe = f"{font.resolve().name} {SAMPLE_RATE_HZ} {GAIN} {PEAK} {TAIL_S} {end_s:.3f}".encode()
     key = hashlib.sha256(recipe + midi).hexdigest()[:8]
     target = CACHE / "rendered" / f"{name}-{key}.flac"

@@ -75,7 +75,9 @@ def test_one_without_truth_is_told_and_the_rest_is_finished(asked: list[Any]) ->
     assert (other["status"], other["error"]["code"]) == ("failed", "input_not_found")
     assert (bad["status"], bad["error"]["code"]) == ("failed", "not_audio")
     assert (song["status"], together["files"]) == ("done", 1)
-    assert "other.wav: There is no truth for it. Looked in 'truth' for other.mid, other.midi, other.json" in result.stderr
+    assert (
+        "other.wav: There is no truth for it. Looked in 'truth' for other.mid, other.midi, other.json" in result.stderr
+    )
     assert "bad.wav: It holds no audio." in result.stderr
     assert [source for source, _ in asked] == [Path("bad.wav"), Path("song.wav")]  # nothing is heard for nothing
 

@@ -14,7 +14,9 @@ FPS = 50.0
 Array = NDArray[np.float64]
 
 
-def answers(times_s: Sequence[float], places: Sequence[int], duration_s: float, certain: float = 0.9) -> tuple[Array, Array]:
+def answers(
+    times_s: Sequence[float], places: Sequence[int], duration_s: float, certain: float = 0.9
+) -> tuple[Array, Array]:
     beat = np.full(round(duration_s * FPS), 0.01)
     downbeat = np.full_like(beat, 0.001)
     for time_s, place in zip(times_s, places, strict=True):
@@ -24,11 +26,15 @@ def answers(times_s: Sequence[float], places: Sequence[int], duration_s: float, 
     return beat, downbeat
 
 
-def tracked(beat: Array, downbeat: Array, metres: Sequence[int] = (3, 4), bpm: tuple[float, float] = (55, 215)) -> BarPath:
+def tracked(
+    beat: Array, downbeat: Array, metres: Sequence[int] = (3, 4), bpm: tuple[float, float] = (55, 215)
+) -> BarPath:
     return max(track_bars(beat, downbeat, FPS, metres, bpm), key=lambda path: path.log_likelihood)
 
 
-def steady(period_s: float, first_s: float, count: int, first_place: int, per_bar: int) -> tuple[list[float], list[int]]:
+def steady(
+    period_s: float, first_s: float, count: int, first_place: int, per_bar: int
+) -> tuple[list[float], list[int]]:
     times_s = [first_s + row * period_s for row in range(count)]
     return times_s, [(first_place - 1 + row) % per_bar + 1 for row in range(count)]
 
@@ -145,7 +151,9 @@ def score(path: BarPath, beat: Array, downbeat: Array, lengths: range) -> float:
     """Of the path itself, its last beat lasting as long as does it good."""
     quiet = np.log((1 - beat) / (bar_tracking._SHARPNESS - 1))
     quiet[path.frames] = 0.0
-    arrivals = [np.log(downbeat[f] if p == 1 else beat[f] - downbeat[f]) for f, p in zip(path.frames, path.places, strict=True)]
+    arrivals = [
+        np.log(downbeat[f] if p == 1 else beat[f] - downbeat[f]) for f, p in zip(path.frames, path.places, strict=True)
+    ]
     steps = np.diff(path.frames)
     last = [length for length in lengths if path.frames[-1] + length >= len(beat)]
     ending = min(abs(length / steps[-1] - 1) for length in last) if len(steps) else 0.0

@@ -43,7 +43,8 @@ def test_the_card_says_what_is_needed_to_use_it(card: Card) -> None:
 
 @every_card
 def test_the_card_serves_a_capability_there_is(card: Card) -> None:
-    assert card.capability in {row.module.rpartition(".")[2] for row in CAPABILITIES}
+    listening = {"beats", "stems"}  # heard for several capabilities
+    assert card.capability in listening | {row.module.rpartition(".")[2] for row in CAPABILITIES}
 
 
 @every_trained_card

@@ -104,8 +104,10 @@ def _triangles(front_end: Bands, window: int) -> Tensor:
 DRUMS_FRONT_END = Bands()
 
 
-def stored_levels(audio: Iterable[NDArray[np.float32]], front_end: Bands = DRUMS_FRONT_END) -> Iterator[NDArray[np.uint8]]:
-    """Levels of a whole recording as bytes, STEPS_PER_UNIT to the unit: arrays (windows, frames, bands) one after another.
+def stored_levels(
+    audio: Iterable[NDArray[np.float32]], front_end: Bands = DRUMS_FRONT_END
+) -> Iterator[NDArray[np.uint8]]:
+    """Levels of a whole recording as bytes, STEPS_PER_UNIT to the unit: arrays (windows, frames, bands) in turn.
 
     `audio` are mono blocks of any size at the front end's rate. Frames go on to the last one centred in the recording;
     beyond its ends there is silence.

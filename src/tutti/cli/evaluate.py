@@ -56,8 +56,8 @@ def drums(
         list[str],
         typer.Argument(
             metavar="IN",
-            help="Recordings to listen to: files, folders (searched to the bottom) or globs. Files of hits are measured "
-            "as they are: a chart that tutti wrote as JSON, MIDI (channel 10), CSV, labels as text.",
+            help="Recordings to listen to: files, folders (searched to the bottom) or globs. Files of hits are "
+            "measured as they are: a chart that tutti wrote as JSON, MIDI (channel 10), CSV, labels as text.",
         ),
     ],
     *,
@@ -68,8 +68,8 @@ def drums(
             file_okay=False,
             metavar="DIR",
             help="The folder with the truth, each file named after its recording: MIDI (.mid, channel 10), a tutti "
-            "chart (.json), .csv with columns time_s and instrument, or .txt with a line 'time label' a hit. A label is "
-            "one of tutti's drums or of MDB Drums.",
+            "chart (.json), .csv with columns time_s and instrument, or .txt with a line 'time label' a hit. A label "
+            "is one of tutti's drums or of MDB Drums.",
         ),
     ],
     model: Annotated[
@@ -152,10 +152,7 @@ def _table(lines: Sequence[tuple[str, Mapping[str, float]]]) -> list[str]:
     width = max(len(printable(name)) for name, _ in lines)
     rows = [f"{'':{width}}  " + "  ".join(f"{title:>7}" for title in _COLUMNS)]
     for name, scores in lines:
-        cells = [
-            f"{scores[key]:.3f}" if key in scores else "-"
-            for key in _COLUMNS.values()
-        ]
+        cells = [f"{scores[key]:.3f}" if key in scores else "-" for key in _COLUMNS.values()]
         aligned = (f"{cell:>{max(7, len(title))}}" for title, cell in zip(_COLUMNS, cells, strict=True))
         rows.append(f"{printable(name):{width}}  " + "  ".join(aligned))
     return rows

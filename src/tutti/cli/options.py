@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -15,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 __all__ = ["with_options"]
 
-_SCALARS = (bool, int, float, str)
+_SCALARS = (bool, int, float, str, Path)
 
 
 def with_options(model: type[BaseModel]) -> Callable[[Callable[..., None]], Callable[..., None]]:

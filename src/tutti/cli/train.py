@@ -27,9 +27,7 @@ Config = Annotated[
 RunDir = Annotated[Path | None, typer.Option(file_okay=False, help="Where checkpoint, losses and weights go.")]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:N or mps.")]
 Precision = Annotated[Literal["fp32", "bf16"], typer.Option(help="Number format of the network.")]
-MaxMinutes = Annotated[
-    float | None, typer.Option(min=0, help="Stop after so many minutes and keep what was learnt.")
-]
+MaxMinutes = Annotated[float | None, typer.Option(min=0, help="Stop after so many minutes and keep what was learnt.")]
 Resume = Annotated[
     Path | None,
     typer.Option(exists=True, file_okay=False, metavar="DIR", help="Go on in this run folder, instead of --run-dir."),

@@ -22,6 +22,7 @@ from tutti.datasets.drum_voices import aligned, is_electronic
 from tutti.datasets.groove_midi import DrumTake
 from tutti.datasets.note_bank import SAMPLE_RATE_HZ, Voice, open_bank
 from tutti.datasets.players import Players, add_at, released
+from tutti.errors import TrainingError
 from tutti.music.drum_kit import DRUM_CLASSES, class_of_key, key_of_class
 from tutti.music.notes import Note
 
@@ -67,9 +68,13 @@ class SceneMaker:
         self.players = Players(voices, duration_s)
         kits = [voice for voice in voices if voice.sheet.is_drum]
         self.kits = [kit for kit in kits if kit.sheet.name.startswith(tuple(held_out)) == (split == "validation")]
+        if not self.kits:
+            raise TrainingError(f"No kit in {bank} is left for {split}; held out is {', '.join(held_out) or 'none'}.")
         self.takes = [groove_midi.read_take(path) for path in groove_midi.takes(groove_root, split)]
         self.long = [take for take in self.takes if take.bars >= 4]
         self.fills = [take for take in self.takes if take.bars < 4]
+        if not self.long:
+            raise TrainingError(f"No take of the split {split!r} in {groove_root} has four bars or more.")
 
     def draw(self, rng: Rng, *, has_band: bool = True) -> Scene:
         """One scene; without a band its `band` is silent."""

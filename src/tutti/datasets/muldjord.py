@@ -2,7 +2,7 @@
 
 | | |
 |---|---|
-| source | Lars Muldjord for DrumGizmo; version 1.0 as kept in the repository sfzinstruments/DrumGizmo.MuldjordKit |
+| source | Lars Muldjord; version 1.0, repository sfzinstruments/DrumGizmo.MuldjordKit, commit fc16571 |
 | licence | CC BY 4.0 |
 | layout here | `DrumGizmo/MuldjordKit/Samples/<piece>/<number>-<piece>-<microphone>.flac` below the folder that is given |
 
@@ -70,7 +70,9 @@ def _takes(root: Path, piece: str, close: str) -> list[str]:
     paths = list((root / piece).glob(f"*-{piece}-{close}.flac"))
     if len(paths) < 2:
         raise TrainingError(f"No strokes of {piece} in {root}. docs/data.md says where MuldjordKit comes from.")
-    level = {path.name.partition("-")[0]: float(np.abs(soundfile.read(path, dtype="float32")[0]).max()) for path in paths}
+    level = {
+        path.name.partition("-")[0]: float(np.abs(soundfile.read(path, dtype="float32")[0]).max()) for path in paths
+    }
     softest_first = sorted(level, key=lambda take: level[take])
     return [softest_first[round(place)] for place in np.linspace(0, len(softest_first) - 1, len(_LAYERS))]
 

@@ -1,4 +1,4 @@
-"""Crops of stored scenes, mixed anew each time: drums with a band at any level, alone, or with what separation leaves."""
+"""Crops of stored scenes, mixed anew each time: drums under a band, alone, or with what separation leaves."""
 
 from __future__ import annotations
 

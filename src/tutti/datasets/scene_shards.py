@@ -20,6 +20,7 @@ from tutti.music.files import write_atomic
 
 __all__ = ["SceneShards", "StoredScene", "write_scene_shard"]
 
+
 def write_scene_shard(folder: Path, number: int, scenes: int, maker: SceneMaker, seed: int) -> None:
     """Draw and store one shard; the JSON lands last, so a shard with JSON is whole."""
     folder.mkdir(parents=True, exist_ok=True)

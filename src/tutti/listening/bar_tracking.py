@@ -1,4 +1,4 @@
-"""Beat and downbeat probabilities to a beat grid: the best path through bars whose tempo changes little from beat to beat.
+"""Beat and downbeat probabilities to beats: the best path through bars whose tempo changes little from beat to beat.
 
 The bar-pointer model of Krebs, Böck and Widmer ("An efficient state-space model for joint tempo and meter tracking",
 ISMIR 2015), computed beat by beat instead of frame by frame: between two beats nothing is decided, so a beat need only
@@ -17,6 +17,9 @@ __all__ = ["BarPath", "track_bars"]
 
 Array = NDArray[np.float64]
 
+_USUAL_BPM = 115.0
+_USUAL_WEIGHT = 0.5
+"""What a beat costs (nats) whose tempo is an octave away from the usual one."""
 _STEADINESS = 90.0
 """How unlikely a change of tempo is: e to the minus this times the relative change of a beat's length."""
 _SHARPNESS = 12.0
@@ -52,13 +55,15 @@ def track_bars(
     if len(beat) <= longest:
         nothing = np.zeros(0, np.intp)
         return tuple(BarPath(nothing, nothing, metre, -np.inf) for metre in metres)
-    return _Tracker(beat, downbeat, np.arange(shortest, longest + 1), metres).paths()
+    return _Tracker(beat, downbeat, np.arange(shortest, longest + 1), metres, frames_per_s).paths()
 
 
 class _Tracker:
     """One row for each place in each metre; one column for each length (frames) of the beat that follows."""
 
-    def __init__(self, beat: Array, downbeat: Array, lengths: NDArray[np.intp], metres: Sequence[int]) -> None:
+    def __init__(
+        self, beat: Array, downbeat: Array, lengths: NDArray[np.intp], metres: Sequence[int], frames_per_s: float
+    ) -> None:
         self.lengths, self.metres = lengths, metres
         self.frames, self.kept = len(beat), int(lengths[-1]) + 1
         self.first_rows = np.concatenate([[0], np.cumsum(metres)[:-1]])
@@ -71,6 +76,7 @@ class _Tracker:
         self.quiet = np.concatenate([[0.0], np.cumsum(np.log((1 - beat) / (_SHARPNESS - 1)))])
         # from length i (column) to length j (row)
         self.change = -_STEADINESS * np.abs(lengths[:, None] / lengths[None, :] - 1)
+        self.change -= _USUAL_WEIGHT * np.log2(lengths / (60 * frames_per_s / _USUAL_BPM))[:, None] ** 2
         around = np.lib.stride_tricks.sliding_window_view(np.pad(beat, 3), 7)
         # few lengths to choose from must find beats at their own frames, however improbable
         self.possible = (beat >= _POSSIBLE) | (beat >= around.max(axis=1)) | (len(lengths) <= _FEW)
@@ -88,7 +94,9 @@ class _Tracker:
             # the first beat may be anywhere within a beat's length of the start
             slot[:] = (self.arrival[frame] + self.quiet[frame])[:, None] if frame < self.lengths[-1] else -np.inf
             since = frame - self.lengths
-            before = best[since % self.kept, :, every] + (self.quiet[frame] - self.quiet[np.maximum(since, -1) + 1])[:, None]
+            before = (
+                best[since % self.kept, :, every] + (self.quiet[frame] - self.quiet[np.maximum(since, -1) + 1])[:, None]
+            )
             before[since < 0] = -np.inf
             before = before.T[self.row_before] + self.arrival[frame][:, None]
             through = before[:, None, :] + self.change
@@ -105,7 +113,10 @@ class _Tracker:
     def _followed(self, best: Array, source: NDArray[np.signedinteger], first: int, metre: int) -> BarPath:
         """Back from the best end, which is less than a beat before the last frame."""
         tail = np.arange(self.frames - self.lengths[-1], self.frames)
-        ends = best[tail % self.kept, first : first + metre] + (self.quiet[self.frames] - self.quiet[tail + 1])[:, None, None]
+        ends = (
+            best[tail % self.kept, first : first + metre]
+            + (self.quiet[self.frames] - self.quiet[tail + 1])[:, None, None]
+        )
         ends[(tail[:, None] + self.lengths < self.frames)[:, None, :].repeat(metre, axis=1)] = -np.inf
         at, place, length = (int(i) for i in np.unravel_index(int(ends.argmax()), ends.shape))
         likelihood, frame = float(ends.max()), int(tail[at])

@@ -1,7 +1,7 @@
 """`tutti-beats`: a temporal convolutional network from band levels to beats and downbeats, 50 frames a second.
 
-After Davies and Böck, "Temporal convolutional networks for musical audio beat tracking" (EUSIPCO 2019), on the drum front
-end's levels.
+After Davies and Böck, "Temporal convolutional networks for musical audio beat tracking" (EUSIPCO 2019), on the drum
+front end's levels.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Tracking:
     """Settings of the path through the bars, on the model's card."""
 
     metres: tuple[int, ...] = (3, 4)
-    four_bonus: float = 0.0
+    four_bonus: float = 0.1
     """How much likelier four beats in a bar are than another number, per beat (nats)."""
     slowest_bpm: float = 55.0
     fastest_bpm: float = 215.0

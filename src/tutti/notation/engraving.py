@@ -18,15 +18,18 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from tutti.errors import EngravingError, MissingExtraError, OptionError, printable
-from tutti.notation.layout import one_line
 from tutti.notation.lilypond import to_lilypond
 from tutti.notation.musicxml import to_musicxml
 from tutti.notation.sheet import Sheet
+
+if TYPE_CHECKING:
+    from tutti.notation.pages import SetPages
 
 __all__ = ["BACKENDS", "Backend", "Engraving", "Paper", "available_backends", "engrave"]
 
@@ -42,15 +45,25 @@ _LAST_WORDS: Final = 300
 
 @dataclass(frozen=True)
 class Engraving:
-    """A printed sheet. Everything but `musicxml` is empty for the backend `none`."""
+    """A printed sheet. A form is made when it is first asked for, and then kept; asking raises EngravingError when the
+    engraver fails. Everything but `musicxml` is empty for the backend `none`."""
 
     musicxml: bytes
-    pages_svg: tuple[str, ...] = ()
-    """One SVG a page."""
-    pdf: bytes = b""
-    """All pages."""
-    png: bytes = b""
-    """The first page, on white."""
+
+    @cached_property
+    def pages_svg(self) -> tuple[str, ...]:
+        """One SVG a page."""
+        return ()
+
+    @cached_property
+    def pdf(self) -> bytes:
+        """All pages."""
+        return b""
+
+    @cached_property
+    def png(self) -> bytes:
+        """The first page, on white."""
+        return b""
 
 
 def available_backends() -> dict[Backend, str]:
@@ -67,10 +80,11 @@ def available_backends() -> dict[Backend, str]:
 def engrave(
     sheet: Sheet, backend: Backend = "verovio", paper: Paper = "a4", *, time_limit_s: float = _TIME_LIMIT_S
 ) -> Engraving:
-    """Print `sheet`. A program that runs longer than `time_limit_s` is ended.
+    """`sheet`, ready to be printed. A program that runs longer than `time_limit_s` is ended.
 
     Raises OptionError for a backend or paper that does not exist, and for a sheet that contradicts itself;
-    MissingExtraError when the backend is not installed; EngravingError, naming the cause, when it fails.
+    MissingExtraError when the backend is not installed. The result raises EngravingError, naming the cause, when the
+    engraver fails.
     """
     if paper not in get_args(Paper):
         raise OptionError(f"There is no paper {paper!r}. Use one of: {', '.join(get_args(Paper))}.")
@@ -79,63 +93,91 @@ def engrave(
         case "none":
             return Engraving(musicxml)
         case "verovio":
-            return _by_verovio(sheet, musicxml, paper)
+            if find_spec("verovio") is None:
+                raise MissingExtraError(
+                    "The engraver Verovio is not installed. Install it with: pip install verovio, or choose another."
+                )
+            return _ByVerovio(musicxml, sheet, paper)
         case "lilypond":
-            return _by_lilypond(sheet, musicxml, paper, time_limit_s)
+            return _ByLilyPond(musicxml, _required_lilypond(), to_lilypond(sheet, paper).encode(), time_limit_s)
         case "musescore":
-            return _by_musescore(musicxml, time_limit_s)
+            return _ByMuseScore(musicxml, _required_musescore(), time_limit_s)
     raise OptionError(f"There is no engraver {backend!r}. Use one of: {', '.join(BACKENDS)}.")
 
 
-def _by_verovio(sheet: Sheet, musicxml: bytes, paper: Paper) -> Engraving:
-    if find_spec("verovio") is None:
-        raise MissingExtraError(
-            "The engraver Verovio is not installed. Install it with: pip install 'tutti[drums]', or choose another."
-        )
-    from tutti.notation.pages import PAPERS_MM, set_pages
-    from tutti.notation.vector import to_pdf, to_png
+@dataclass(frozen=True)
+class _ByVerovio(Engraving):
+    sheet: Sheet
+    paper: Paper
 
-    pages = set_pages(sheet, musicxml, paper)
-    size_mm = PAPERS_MM[paper]
-    return Engraving(musicxml, tuple(pages), to_pdf(pages, size_mm, one_line(sheet.title)), to_png(pages[0], size_mm))
+    @cached_property
+    def _pages(self) -> SetPages:
+        from tutti.notation.pages import set_pages
 
+        return set_pages(self.sheet, self.musicxml, self.paper)
 
-def _by_lilypond(sheet: Sheet, musicxml: bytes, paper: Paper, time_limit_s: float) -> Engraving:
-    program = _lilypond()
-    if program is None:
-        raise MissingExtraError(
-            "LilyPond is not installed. Install it with: pip install lilypond, or from https://lilypond.org; "
-            "or choose the engraver verovio."
-        )
-    source = to_lilypond(sheet, paper).encode()
-    options = [program, "--loglevel=ERROR", "-dno-point-and-click", "--output=chart"]
-    printed = _run([*options, "--pdf", "--png", "-dresolution=150", "chart.ly"], {"chart.ly": source}, time_limit_s)
-    drawn = _run([*options, "-dbackend=svg", "chart.ly"], {"chart.ly": source}, time_limit_s)
-    return _collected("LilyPond", musicxml, {**printed, **drawn})
+    @cached_property
+    def pages_svg(self) -> tuple[str, ...]:
+        return self._pages.svgs()
+
+    @cached_property
+    def pdf(self) -> bytes:
+        return self._pages.pdf()
+
+    @cached_property
+    def png(self) -> bytes:
+        return self._pages.png()
 
 
-def _by_musescore(musicxml: bytes, time_limit_s: float) -> Engraving:
-    program = _musescore()
-    if program is None:
-        raise MissingExtraError(
-            "MuseScore is not installed, or its program (mscore, musescore) is not on the PATH. "
-            "Install it from https://musescore.org, or choose the engraver verovio."
-        )
-    results: dict[str, bytes] = {}
-    for suffix in ("pdf", "svg", "png"):
-        command = [program, "-o", f"chart.{suffix}", "chart.musicxml"]
-        results |= _run(command, {"chart.musicxml": musicxml}, time_limit_s)
-    return _collected("MuseScore", musicxml, results)
+@dataclass(frozen=True)
+class _ByProgram(Engraving):
+    """Printed by a program that writes chart.pdf, and one SVG and PNG a page."""
+
+    program: str
+
+    def _printed(self, suffix: str) -> dict[str, bytes]:
+        """The files of a kind that it writes."""
+        raise NotImplementedError
+
+    @cached_property
+    def pages_svg(self) -> tuple[str, ...]:
+        return tuple(page.decode() for page in self._pages("svg"))
+
+    @cached_property
+    def pdf(self) -> bytes:
+        return self._pages("pdf")[0]
+
+    @cached_property
+    def png(self) -> bytes:
+        return self._pages("png")[0]
+
+    def _pages(self, suffix: str) -> list[bytes]:
+        files = self._printed(suffix)
+        pages = [files[file] for file in sorted(files, key=_page_of) if file.endswith(f".{suffix}")]
+        if not pages:
+            wrote = ", ".join(sorted(files)) or "nothing"
+            raise EngravingError(f"{Path(self.program).name} ended without an error but wrote only: {wrote}.")
+        return pages
 
 
-def _collected(name: str, musicxml: bytes, files: Mapping[str, bytes]) -> Engraving:
-    """Sort what a program wrote: chart.pdf, and one SVG and PNG a page, numbered where there are several."""
-    svgs, pngs = (
-        [files[file] for file in sorted(files, key=_page_of) if file.endswith(suffix)] for suffix in (".svg", ".png")
-    )
-    if "chart.pdf" not in files or not svgs or not pngs:
-        raise EngravingError(f"{name} ended without an error but wrote only: {', '.join(sorted(files)) or 'nothing'}.")
-    return Engraving(musicxml, tuple(svg.decode() for svg in svgs), files["chart.pdf"], pngs[0])
+@dataclass(frozen=True)
+class _ByLilyPond(_ByProgram):
+    source: bytes
+    time_limit_s: float
+
+    def _printed(self, suffix: str) -> dict[str, bytes]:
+        kind = {"pdf": ["--pdf"], "png": ["--png", "-dresolution=150"], "svg": ["-dbackend=svg"]}[suffix]
+        options = ["--loglevel=ERROR", "-dno-point-and-click", "--output=chart", *kind]
+        return _run([self.program, *options, "chart.ly"], {"chart.ly": self.source}, self.time_limit_s)
+
+
+@dataclass(frozen=True)
+class _ByMuseScore(_ByProgram):
+    time_limit_s: float
+
+    def _printed(self, suffix: str) -> dict[str, bytes]:
+        command = [self.program, "-o", f"chart.{suffix}", "chart.musicxml"]
+        return _run(command, {"chart.musicxml": self.musicxml}, self.time_limit_s)
 
 
 def _page_of(file: str) -> tuple[int, str]:
@@ -195,6 +237,26 @@ def _lilypond() -> str | None:
         if Path(program).is_file():
             return str(program)
     return shutil.which("lilypond")
+
+
+def _required_lilypond() -> str:
+    program = _lilypond()
+    if program is None:
+        raise MissingExtraError(
+            "LilyPond is not installed. Install it with: pip install lilypond, or from https://lilypond.org; "
+            "or choose the engraver verovio."
+        )
+    return program
+
+
+def _required_musescore() -> str:
+    program = _musescore()
+    if program is None:
+        raise MissingExtraError(
+            "MuseScore is not installed, or its program (mscore, musescore) is not on the PATH. "
+            "Install it from https://musescore.org, or choose the engraver verovio."
+        )
+    return program
 
 
 def _musescore() -> str | None:

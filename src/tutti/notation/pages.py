@@ -7,18 +7,20 @@ what stands above the music.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from tutti.errors import EngravingError
 from tutti.notation.layout import metre, one_line
+from tutti.notation.lettering import text_width
 from tutti.notation.musicxml import legend_to_musicxml
+from tutti.notation.pdf import to_pdf, to_png
 from tutti.notation.sheet import Sheet
-from tutti.notation.vector import SVG, XLINK, bounds, text_width
+from tutti.notation.vector import SVG, XLINK, At, Drawing, draw
 
-__all__ = ["PAPERS_MM", "set_pages"]
+__all__ = ["PAPERS_MM", "SetPage", "SetPages", "set_pages"]
 
 PAPERS_MM: Final = {"a4": (210.0, 297.0), "letter": (215.9, 279.4)}
 
@@ -63,14 +65,49 @@ _OPTIONS: Final[dict[str, Any]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class SetPage:
+    """One page: a drawing in SVG, and the same in the parts it is put together from."""
+
+    svg: ET.Element
+    parts: tuple[tuple[At, Drawing], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetPages:
+    """Pages of one size that can be printed."""
+
+    pages: tuple[SetPage, ...]
+    title: str
+    paper: str
+
+    def svgs(self) -> tuple[str, ...]:
+        """One SVG a page. Notes carry the ids of their strokes."""
+        return tuple(ET.tostring(page.svg, encoding="unicode") for page in self.pages)
+
+    def pdf(self) -> bytes:
+        """All pages."""
+        return to_pdf([page.parts for page in self.pages], PAPERS_MM[self.paper], _UNITS_PER_MM, self.title)
+
+    def png(self) -> bytes:
+        """The first page, on white."""
+        return to_png(self.pages[0].parts, PAPERS_MM[self.paper], _UNITS_PER_MM)
+
+
+@dataclass(frozen=True, slots=True)
 class _Strip:
-    """One system, and how far it reaches (Verovio's inner units)."""
+    """One system, what it draws, and how far it reaches (Verovio's inner units)."""
 
     system: ET.Element
+    drawing: Drawing
     left: float
     top: float
     right: float
     bottom: float
+
+    @classmethod
+    def of(cls, system: ET.Element, defs: Sequence[ET.Element]) -> _Strip:
+        drawing = draw([system], defs)
+        return cls(system, drawing, *drawing.bounds)
 
     @property
     def height(self) -> float:
@@ -85,30 +122,27 @@ class _Engraved:
     """CSS of the music font where the text uses it."""
 
 
-def set_pages(sheet: Sheet, musicxml: bytes, paper: str) -> list[str]:
-    """The sheet, which is `musicxml`, as SVG pages engraved by Verovio. Notes carry the ids of their strokes.
-
-    Raises EngravingError when Verovio fails.
-    """
+def set_pages(sheet: Sheet, musicxml: bytes, paper: str) -> SetPages:
+    """The sheet, which is `musicxml`, on pages engraved by Verovio. Raises EngravingError when Verovio fails."""
     size = [mm * _UNITS_PER_MM for mm in PAPERS_MM[paper]]
     width = size[0] - 2 * _MARGIN_MM * _UNITS_PER_MM
     music = _engraved(musicxml, sheet, width, seed=1)
     legend = legend_to_musicxml(sheet)
     key = None if legend is None else _engraved(legend, Sheet(""), width / _LEGEND_SCALE, seed=2)
     head, head_height = _head(sheet, key, size[0])
-    pages = _stacked(music.strips, size[1], head_height)
-    documents = []
-    for number, placed in enumerate(pages, start=1):
+    stacked = _stacked(music.strips, size[1], head_height)
+    pages = []
+    for number, strips in enumerate(stacked, start=1):
         root = _document(PAPERS_MM[paper], size, [music, key] if number == 1 and key else [music])
-        root.extend(head if number == 1 else ())
-        for strip, y in placed:
-            x = _MARGIN_MM * _UNITS_PER_MM
-            root.append(_placed(strip, x, y, min(1.0, width / strip.right)))
-        if len(pages) > 1:
+        placed = head if number == 1 else []
+        x = _MARGIN_MM * _UNITS_PER_MM
+        placed = placed + [_placed(strip, x, y, min(1.0, width / strip.right)) for strip, y in strips]
+        if len(stacked) > 1:
             foot = size[1] - _MARGIN_MM * _UNITS_PER_MM
-            root.append(_words(f"{number} / {len(pages)}", size[0] / 2, foot, _NUMBER_MM))
-        documents.append(ET.tostring(root, encoding="unicode"))
-    return documents
+            placed.append(_words(f"{number} / {len(stacked)}", size[0] / 2, foot, _NUMBER_MM))
+        root.extend(one.group for one in placed)
+        pages.append(SetPage(root, tuple((one.at, one.drawing) for one in placed)))
+    return SetPages(tuple(pages), one_line(sheet.title), paper)
 
 
 def _engraved(musicxml: bytes, sheet: Sheet, width: float, seed: int) -> _Engraved:
@@ -118,36 +152,41 @@ def _engraved(musicxml: bytes, sheet: Sheet, width: float, seed: int) -> _Engrav
     verovio.enableLog(verovio.LOG_OFF)
     toolkit = verovio.toolkit()
     breaks = "line" if b"new-system" in musicxml else "none"
-    toolkit.setOptions({**_OPTIONS, "breaks": breaks, "pageWidth": max(100, round(width / 10))})
+    toolkit.setOptions({**_OPTIONS, "pageWidth": max(100, round(width / 10))})
     toolkit.resetXmlIdSeed(seed)
-    if not toolkit.loadData(musicxml.decode()):
-        raise EngravingError("Verovio could not read the score. Please report this with the MusicXML file.")
+    score = musicxml.decode()
     if any(bar.repeats_previous for bar in sheet.bars):
-        toolkit.loadData(_with_room_for_repeats(toolkit.getMEI(), sheet))
+        score = _with_room_for_repeats(score, sheet, toolkit)
+    _load(toolkit, score, breaks)
     strips: list[_Strip] = []
     glyphs: dict[str, ET.Element] = {}
     font_faces: list[str] = []
     for page in range(1, toolkit.getPageCount() + 1):
         root = ET.fromstring(_plain_glyph_names(toolkit.renderToSVG(page)))
         _take_out_room(root)
-        defs = {group.attrib["id"]: group for group in root.iterfind(f"{SVG}defs/{SVG}g")}
-        glyphs |= defs
+        defs = root.findall(f"{SVG}defs/{SVG}g")
+        glyphs |= {group.attrib["id"]: group for group in defs}
         font_faces += [s.text for s in root.iter(f"{SVG}style") if s.text and s.text.startswith("@font-face")]
-        for group in root.iter(f"{SVG}g"):
-            if group.get("class") == "system":
-                strips.append(_Strip(group, *bounds(group, defs)))
+        strips += [_Strip.of(group, defs) for group in root.iter(f"{SVG}g") if group.get("class") == "system"]
     if not strips:
         raise EngravingError("Verovio drew nothing of this score.")
     return _Engraved(tuple(strips), glyphs, tuple(dict.fromkeys(font_faces)))
 
 
-def _with_room_for_repeats(mei: str, sheet: Sheet) -> str:
+def _load(toolkit: Any, score: str, breaks: str) -> None:
+    toolkit.setOptions({"breaks": breaks})
+    if not toolkit.loadData(score):
+        raise EngravingError("Verovio could not read the score. Please report this with the MusicXML file.")
+
+
+def _with_room_for_repeats(score: str, sheet: Sheet, toolkit: Any) -> str:
     """Verovio gives a percent sign no room but its own, and draws it once a voice.
 
     Rests in place of the second sign make the bar as wide as one of plain beats; they are taken out of the picture.
     """
+    _load(toolkit, score, "none")  # without lines nothing is laid out yet
     metres = (metre(sheet, index) for index, bar in enumerate(sheet.bars) if bar.repeats_previous)
-    return _SECOND_SIGN.sub(lambda found: found[1] + _rests(*next(metres)), mei)
+    return _SECOND_SIGN.sub(lambda found: found[1] + _rests(*next(metres)), toolkit.getMEI())
 
 
 def _rests(count: int, unit: int) -> str:
@@ -165,9 +204,18 @@ def _plain_glyph_names(svg: str) -> str:
     return re.sub(r'((?:id="|href="#)[0-9A-F]{4,5})-\w+"', r'\1"', svg)
 
 
-def _head(sheet: Sheet, legend: _Engraved | None, page_width: float) -> tuple[list[ET.Element], float]:
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """Something on a page: as SVG, which holds its place, and as a drawing beside it."""
+
+    group: ET.Element
+    at: At
+    drawing: Drawing
+
+
+def _head(sheet: Sheet, legend: _Engraved | None, page_width: float) -> tuple[list[_Placed], float]:
     """Title, note and legend, and where the music may begin (inner units from the top of the page)."""
-    head: list[ET.Element] = []
+    head: list[_Placed] = []
     y = _MARGIN_MM * _UNITS_PER_MM
     widest = page_width - 2 * _MARGIN_MM * _UNITS_PER_MM
     for text, size_mm, name in ((one_line(sheet.title), _TITLE_MM, "title"), (one_line(sheet.note), _NOTE_MM, "note")):
@@ -180,17 +228,17 @@ def _head(sheet: Sheet, legend: _Engraved | None, page_width: float) -> tuple[li
         strip = legend.strips[0]
         scale = min(_LEGEND_SCALE, widest / strip.right)
         head.append(_placed(strip, (page_width - scale * (strip.right + strip.left)) / 2, y, scale))
-        head[-1].set("class", "legend")
+        head[-1].group.set("class", "legend")
         y += scale * strip.height + 3 * _UNITS_PER_MM
     return head, y
 
 
-def _placed(strip: _Strip, x: float, y: float, scale: float) -> ET.Element:
+def _placed(strip: _Strip, x: float, y: float, scale: float) -> _Placed:
     """A system with its left end at `x` and its highest mark at `y`; a scale below 1 squeezes one that is too wide."""
-    place = f"translate({x:.0f}, {y - scale * strip.top:.0f}) scale({scale:.4f}, {scale:.4f})"
-    group = ET.Element(f"{SVG}g", transform=place)
+    at = At(round(scale, 4), round(scale, 4), round(x), round(y - scale * strip.top))
+    group = ET.Element(f"{SVG}g", transform=f"translate({at.x}, {at.y}) scale({at.across:.4f}, {at.down:.4f})")
     group.append(strip.system)
-    return group
+    return _Placed(group, at, strip.drawing)
 
 
 def _stacked(strips: tuple[_Strip, ...], page_height: float, head: float) -> list[list[tuple[_Strip, float]]]:
@@ -238,7 +286,7 @@ def _document(size_mm: tuple[float, float], size: list[float], engraved: list[_E
     return root
 
 
-def _words(text: str, x: float, y: float, size_mm: float, name: str = "") -> ET.Element:
+def _words(text: str, x: float, y: float, size_mm: float, name: str = "") -> _Placed:
     """A centred line of text on the baseline `y`."""
     group = ET.Element(f"{SVG}g", {"class": name} if name else {})
     if name != "title":
@@ -246,7 +294,7 @@ def _words(text: str, x: float, y: float, size_mm: float, name: str = "") -> ET.
     line = ET.SubElement(group, f"{SVG}text", {"x": f"{x:.0f}", "y": f"{y:.0f}", "text-anchor": "middle",
                                                "font-size": f"{size_mm * _UNITS_PER_MM:.0f}px"})  # fmt: skip
     line.text = text
-    return group
+    return _Placed(group, At(), draw([group]))
 
 
 def _register_namespaces() -> None:

@@ -1,49 +1,84 @@
-"""The vector graphics of an engraved page: read as SVG, measured, and painted as PDF or PNG.
+"""The vector graphics of an engraved page: SVG read once, measured and turned into the operators of a PDF.
 
-This reads what Verovio writes and no more of SVG: groups, `use`, paths, polygons, lines, rectangles, ellipses and text.
-Text is set in STIX, which has the widths of Times and comes with matplotlib; letters it lacks come from DejaVu Sans or
-an installed font that has them. Letters of the music font (the note of a tempo mark) are painted by their outlines.
+This reads what Verovio writes and no more of SVG: groups, `use`, paths, polygons, polylines, rectangles, ellipses and
+text.
 """
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path as FilePath
-from typing import Any, Final, NamedTuple
+from functools import cache, partial
+from itertools import groupby
+from typing import Final, NamedTuple
 from xml.etree import ElementTree as ET
 
-import numpy as np
-from fontTools.svgLib.path import parse_path  # type: ignore[import-untyped]
-from matplotlib.artist import Artist
-from matplotlib.backend_bases import RendererBase
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import PdfPages
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, fontManager, get_font
-from matplotlib.path import Path
-from matplotlib.textpath import TextToPath
-from matplotlib.transforms import Affine2D
+from tutti.notation.lettering import Box, Face, font_of, music_face, outline, runs, text_width
 
-__all__ = ["SVG", "XLINK", "bounds", "text_width", "to_pdf", "to_png"]
+__all__ = ["SVG", "XLINK", "At", "Drawing", "draw"]
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
 XLINK: Final = "{http://www.w3.org/1999/xlink}"
 
-Box = tuple[float, float, float, float]
-"""Left, top, right, bottom."""
-
-_POINTS_PER_INCH: Final = 72
-_MM_PER_INCH: Final = 25.4
-_FAMILIES: Final = ("STIXGeneral", "DejaVu Sans")
 _BOLD: Final = frozenset({"ending", "reh", "tempo", "title"})
 _ITALIC: Final = frozenset({"dir", "mNum"})
-_MEASURING: Final = TextToPath()
+_STYLED: Final = frozenset({"color", "fill", "font-family", "font-size", "font-style", "font-weight"})
+_LINE: Final = re.compile(r"M(-?[\d.]+) (-?[\d.]+) L(-?[\d.]+) (-?[\d.]+)")
+_TRANSFORM: Final = re.compile(r"(translate|scale)\(\s*([-\d.e]+)(?:[\s,]+([-\d.e]+))?\s*\)")
+_ROUND: Final = 0.5523
+"""How far the points that steer lie along the tangent, in radii, for a quarter of a circle."""
+_NAMED: Final = {"black": "#000000", "white": "#FFFFFF"}
+
+
+class At(NamedTuple):
+    """Where something is drawn: scaled, then moved. Verovio turns and skews nothing."""
+
+    across: float = 1.0
+    down: float = 1.0
+    x: float = 0.0
+    y: float = 0.0
+
+    def within(self, outer: At) -> At:
+        """Scaled and moved once more, by `outer`."""
+        return At(
+            self.across * outer.across,
+            self.down * outer.down,
+            self.x * outer.across + outer.x,
+            self.y * outer.down + outer.y,
+        )
+
+    @property
+    def operator(self) -> str:
+        return f"{self.across:g} 0 0 {self.down:g} {self.x:.8g} {self.y:.8g} cm"
+
+
+class Drawing:
+    """What SVG elements draw, as PDF operators in the units around them, y downwards as in SVG.
+
+    They need the forms and the letters that are named here.
+    """
+
+    def __init__(self) -> None:
+        self.operators: list[str] = []
+        self.forms: dict[str, Drawing] = {}
+        """Those that are painted by their name."""
+        self.letters: set[tuple[Face, str]] = set()
+        self._boxes: list[Box] = []
+
+    @property
+    def bounds(self) -> Box:
+        """Left, top, right and bottom; zeros when nothing is drawn."""
+        if not self._boxes:
+            return 0.0, 0.0, 0.0, 0.0
+        left, top, right, bottom = zip(*self._boxes, strict=True)
+        return min(left), min(top), max(right), max(bottom)
+
+    def cover(self, box: Box, at: At, pad: float = 0.0) -> None:
+        """Count a box that is drawn at `at`, with a pen that reaches `pad` beyond it."""
+        left, right = sorted((box[0] * at.across + at.x, box[2] * at.across + at.x))
+        top, bottom = sorted((box[1] * at.down + at.y, box[3] * at.down + at.y))
+        self._boxes.append((left - pad, top - pad, right + pad, bottom + pad))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +94,19 @@ class _Style:
     music_font: str = ""
 
     def below(self, element: ET.Element) -> _Style:
-        classes = set(element.get("class", "").split())
-        size = element.get("font-size")
-        family = element.get("font-family", "")
+        said = element.attrib
+        classes = said.get("class", "").split()
+        bold, italic = not _BOLD.isdisjoint(classes), not _ITALIC.isdisjoint(classes)
+        if not bold and not italic and _STYLED.isdisjoint(said):
+            return self
+        size = said.get("font-size")
+        family = said.get("font-family", "")
         return replace(
             self,
-            colour=element.get("color", self.colour),
-            fill=element.get("fill", self.fill),
-            bold=element.get("font-weight", "bold" if self.bold or classes & _BOLD else "") == "bold",
-            italic=element.get("font-style", "italic" if self.italic or classes & _ITALIC else "") == "italic",
+            colour=said.get("color", self.colour),
+            fill=said.get("fill", self.fill),
+            bold=said.get("font-weight", "bold" if self.bold or bold else "") == "bold",
+            italic=said.get("font-style", "italic" if self.italic or italic else "") == "italic",
             font_size=float(size.removesuffix("px")) if size else self.font_size,
             music_font=self.music_font if not family or "Times" in family else family,
         )
@@ -77,219 +116,134 @@ class _Style:
         return self.fill if self.fill not in (None, "currentColor") else self.colour
 
 
-class _At(NamedTuple):
-    """Where something is drawn: scaled, then moved. Verovio turns and skews nothing."""
-
-    across: float = 1.0
-    down: float = 1.0
-    x: float = 0.0
-    y: float = 0.0
-
-    def within(self, outer: _At) -> _At:
-        return _At(
-            self.across * outer.across,
-            self.down * outer.down,
-            self.x * outer.across + outer.x,
-            self.y * outer.down + outer.y,
-        )
-
-    @property
-    def affine(self) -> Affine2D:
-        return Affine2D.from_values(self.across, 0, 0, self.down, self.x, self.y)
-
-
-_AS_IT_IS: Final = _At()
+_AS_IT_IS: Final = At()
 _PLAIN: Final = _Style()
+_INHERITED: Final = _Style(colour="")
+"""In a form: whoever uses it sets the colour."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    outline: Path
-    at: _At
-    fill: str | None
-    stroke: str | None
-    width: float
-    cap: str = "butt"
-
-    @property
-    def bounds(self) -> Box:
-        left, top, right, bottom = _extent(self.outline)
-        pad = self.width / 2 if self.stroke else 0.0
-        xs = sorted((left * self.at.across + self.at.x, right * self.at.across + self.at.x))
-        ys = sorted((top * self.at.down + self.at.y, bottom * self.at.down + self.at.y))
-        return xs[0] - pad, ys[0] - pad, xs[1] + pad, ys[1] + pad
+def draw(elements: Sequence[ET.Element], defs: Sequence[ET.Element] = ()) -> Drawing:
+    """What `elements` draw, where `use` means the groups of `defs`."""
+    drawing = Drawing()
+    writer = _Writer(drawing, {group.attrib["id"]: group for group in defs})
+    for element in elements:
+        writer.element(element, _AS_IT_IS, _PLAIN)
+    return drawing
 
 
-def _extent(outline: Path) -> Box:
-    """Of its points, those that steer its curves too: never too small."""
-    points = np.asarray(outline.vertices, dtype=float)
-    if outline.codes is not None:
-        points = points[np.asarray(outline.codes) != Path.CLOSEPOLY]
-    left, top = points.min(axis=0)
-    right, bottom = points.max(axis=0)
-    return float(left), float(top), float(right), float(bottom)
+class _Writer:
+    """Goes through an SVG and writes a drawing."""
+
+    def __init__(self, drawing: Drawing, defs: dict[str, ET.Element]) -> None:
+        self._drawing = drawing
+        self._say = drawing.operators.append
+        self._defs = defs
+        self._pen: dict[str, str] = {}
+        """What colour and lines are set to by now."""
+
+    def element(self, element: ET.Element, at: At, style: _Style) -> None:
+        style = style.below(element)
+        name = element.tag.removeprefix(SVG)
+        if name in ("svg", "g"):
+            if "placeholder" not in element.get("class", "").split():
+                at = _own_place(element).within(at) if "transform" in element.attrib else at
+                for child in element:
+                    self.element(child, at, style)
+        elif name == "use":
+            self._form(element, at, style)
+        elif name == "text":
+            self._text(element, at, style)
+        elif name in _OUTLINES:
+            self._shape(element, *_OUTLINES[name](element), at, style)
+
+    def _shape(self, element: ET.Element, operators: str, box: Box, at: At, style: _Style) -> None:
+        width = float(element.get("stroke-width", 0))
+        is_open = operators.endswith("l")
+        is_line = is_open or element.get("fill") == "none" or element.get("fill-opacity") == "0"
+        if is_line and not width:
+            return
+        if "transform" in element.attrib:
+            at = _own_place(element).within(at)
+        if width:
+            self._set("w", f"{width:g} w")
+            self._set("J", "2 J" if element.get("stroke-linecap") == "square" else "0 J")
+            self._colour("RG", style.colour)
+        if not is_line:
+            self._colour("rg", style.paint)
+        paint = "S" if is_line else "B" if width else "f"
+        self._say(f"{operators} {paint}" if at == _AS_IT_IS else f"q {at.operator} {operators} {paint} Q")
+        self._drawing.cover(box, at, width / 2 * abs(at.down))
+
+    def _form(self, element: ET.Element, at: At, style: _Style) -> None:
+        name = element.get(f"{XLINK}href", "").removeprefix("#")
+        if name not in self._defs:
+            return
+        if name not in self._drawing.forms:
+            form = self._drawing.forms[name] = Drawing()
+            writer = _Writer(form, self._defs)
+            for part in self._defs[name]:
+                writer.element(part, _AS_IT_IS, _INHERITED)
+        form = self._drawing.forms[name]
+        at = _own_place(element).within(at)
+        self._colour("rg", style.paint)
+        self._say(f"q {at.operator} /{name} Do Q")
+        self._drawing.cover(form.bounds, at)
+
+    def _text(self, element: ET.Element, at: At, style: _Style) -> None:
+        """A line of text. Its spans follow each other, whatever white space lies between their tags."""
+        spans = [span for span in _spans(element, style) if span[1].font_size]
+        widths = [_width(text, span) for text, span in spans]
+        anchor = {"start": 0.0, "middle": 0.5, "end": 1.0}[element.get("text-anchor", "start")]
+        x = float(element.get("x", 0)) - anchor * sum(widths)
+        y = float(element.get("y", 0))
+        for (text, span), width in zip(spans, widths, strict=True):
+            self._colour("rg", span.paint)
+            self._letters(text, span, At(span.font_size, -span.font_size, x, y).within(at))
+            x += width
+
+    def _letters(self, text: str, style: _Style, at: At) -> None:
+        """`at` is the left end of the baseline, and the font size."""
+        for face, letters in _faces(text, style):
+            self._drawing.letters.update((face, letter) for letter in letters)
+            for font, group in groupby(letters, partial(font_of, face)):
+                row = tuple(group)
+                wide = sum(face.letter(letter).advance for letter in row) / face.units
+                codes = bytes(ord(letter) & 0xFF for letter in row).hex()
+                place = f"{at.across:g} 0 0 {at.down:g} {at.x:.8g} {at.y:.8g} Tm"
+                self._say(f"BT /{font} 1 Tf {place} <{codes}> Tj ET")
+                if style.music_font:
+                    lefts, lows, rights, highs = zip(*(face.letter(letter).box for letter in row), strict=True)
+                    reach = min(lefts), min(lows), max(*rights, wide * face.units), max(highs)
+                    self._drawing.cover(tuple(part / face.units for part in reach), at)  # type: ignore[arg-type]
+                else:
+                    self._drawing.cover((0.0, -0.25, wide, 0.75), at)
+                at = at._replace(x=at.x + wide * at.across)
+
+    def _colour(self, operator: str, colour: str) -> None:
+        if colour:
+            self._set(operator, f"{_rgb(colour)} {operator}")
+
+    def _set(self, key: str, operator: str) -> None:
+        if self._pen.get(key) != operator:
+            self._pen[key] = operator
+            self._say(operator)
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
-    x: float
-    y: float
-    text: str
-    style: _Style
-    scale: float
-    """Of the text against its font size: what the groups around it do."""
-
-    @property
-    def size(self) -> float:
-        return self.style.font_size * self.scale
-
-    @property
-    def bounds(self) -> Box:
-        width = text_width(self.text, self.size, bold=self.style.bold, italic=self.style.italic)
-        return self.x, self.y - 0.75 * self.size, self.x + width, self.y + 0.25 * self.size
-
-
-def bounds(element: ET.Element, defs: Mapping[str, ET.Element]) -> Box:
-    """Left, top, right and bottom of what `element` draws, in its own units; zeros when it draws nothing."""
-    boxes = [mark.bounds for mark in _marks(element, defs)]
-    if not boxes:
-        return 0.0, 0.0, 0.0, 0.0
-    left, top, right, bottom = zip(*boxes, strict=True)
-    return min(left), min(top), max(right), max(bottom)
-
-
-def text_width(text: str, size: float, *, bold: bool = False, italic: bool = False) -> float:
-    """How wide `text` is at a font size, in the same units."""
-    with _quiet_about_missing_glyphs():
-        width, *_ = _MEASURING.get_text_width_height_descent(text, _font(text, 100.0, bold, italic), ismath=False)
-    return float(width) * size / 100
-
-
-def to_pdf(pages: Sequence[str], size_mm: tuple[float, float], title: str = "") -> bytes:
-    """The pages, each an SVG of that size, as one PDF with its fonts embedded. The same pages give the same bytes."""
-    metadata = {"Title": title or None, "Creator": "tutti", "Producer": None, "CreationDate": None}
-    with io.BytesIO() as file:
-        with PdfPages(file, metadata=metadata) as pdf, _quiet_about_missing_glyphs():
-            for page in pages:
-                pdf.savefig(_figure(page, size_mm))
-        return file.getvalue()
-
-
-def to_png(page: str, size_mm: tuple[float, float], dpi: int = 150) -> bytes:
-    """One page as a picture on white."""
-    figure = _figure(page, size_mm)
-    FigureCanvasAgg(figure)
-    with io.BytesIO() as image, _quiet_about_missing_glyphs():
-        figure.savefig(image, format="png", dpi=dpi, metadata={"Software": None})
-        return image.getvalue()
-
-
-def _figure(page: str, size_mm: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=(size_mm[0] / _MM_PER_INCH, size_mm[1] / _MM_PER_INCH), facecolor="white")
-    figure.add_artist(_Page(ET.fromstring(page)))
-    return figure
-
-
-class _Page(Artist):
-    """Paints an SVG over the whole of its figure."""
-
-    def __init__(self, root: ET.Element) -> None:
-        super().__init__()
-        self._units = [float(number) for number in root.attrib["viewBox"].split()][2:]
-        defs = {group.attrib["id"]: group for holder in root.iter(f"{SVG}defs") for group in holder}
-        self._marks = list(_marks(root, defs))
-
-    def draw(self, renderer: RendererBase) -> None:
-        assert self.figure is not None
-        box = self.figure.bbox
-        scale = box.width / self._units[0]
-        flip = _At(scale, -scale, 0.0, box.height)
-        for mark in self._marks:
-            if isinstance(mark, _Shape):
-                _paint_shape(renderer, mark, flip, scale)
-            else:
-                _paint_words(renderer, mark, flip, scale)
-
-
-def _paint_shape(renderer: RendererBase, shape: _Shape, flip: _At, scale: float) -> None:
-    context = renderer.new_gc()
-    context.set_linewidth(shape.width * scale if shape.stroke else 0)
-    context.set_foreground(shape.stroke or shape.fill or "none")
-    context.set_capstyle("projecting" if shape.cap == "square" else "butt")
-    context.set_joinstyle("miter")
-    context.set_antialiased(True)
-    fill = None if shape.fill is None else to_rgb(shape.fill)
-    renderer.draw_path(context, shape.outline, shape.at.within(flip).affine, fill)
-    context.restore()
-
-
-def _paint_words(renderer: RendererBase, words: _Words, flip: _At, scale: float) -> None:
-    _, _, x, y = _At(x=words.x, y=words.y).within(flip)
-    context = renderer.new_gc()
-    context.set_foreground(words.style.paint)
-    points = words.size * scale / np.asarray(renderer.points_to_pixels(1.0), dtype=float).item()
-    font = _font(words.text, points, words.style.bold, words.style.italic)
-    if renderer.flipy():
-        y = renderer.get_canvas_width_height()[1] - y
-    renderer.draw_text(context, x, y, words.text, font, 0.0, ismath=False)
-    context.restore()
-
-
-def _marks(
-    element: ET.Element, defs: Mapping[str, ET.Element], at: _At = _AS_IT_IS, style: _Style = _PLAIN
-) -> Iterator[_Shape | _Words]:
-    """Everything that `element` draws, in order, and where."""
-    at = _transform(element, at)
-    style = style.below(element)
-    name = element.tag.removeprefix(SVG)
-    if name == "text":
-        yield from _text(element, at, style)
-    elif name == "use":
-        target = defs.get(element.get(f"{XLINK}href", "").removeprefix("#"))
-        if target is not None:
-            yield from _marks(target, defs, at, style)
-    elif name in _OUTLINES:
-        yield _shape(element, _OUTLINES[name](element), at, style)
-    elif name in ("svg", "g") and "placeholder" not in element.get("class", "").split():
-        for child in element:
-            yield from _marks(child, defs, at, style)
-
-
-def _shape(element: ET.Element, outline: Path, at: _At, style: _Style) -> _Shape:
-    width = float(element.get("stroke-width", 0)) * abs(at.down)
-    hollow = (
-        element.get("fill") == "none" or element.get("fill-opacity") == "0" or len(np.asarray(outline.vertices)) == 2
-    )
-    return _Shape(
-        outline,
-        at,
-        None if hollow else style.paint,
-        style.colour if width else None,
-        width,
-        element.get("stroke-linecap", "butt"),
-    )
-
-
-def _text(element: ET.Element, at: _At, style: _Style) -> Iterator[_Shape | _Words]:
-    """A line of text. Its spans follow each other, whatever white space lies between their tags."""
-    spans = list(_spans(element, style))
-    widths = [_advance(text, span) for text, span in spans]
-    anchor = element.get("text-anchor", "start")
-    x = float(element.get("x", 0)) - {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * sum(widths)
-    y = float(element.get("y", 0))
-    for (text, span), width in zip(spans, widths, strict=True):
-        if span.music_font:
-            place = x
-            for letter in text:
-                outline, advance = _glyph(span.music_font, letter)
-                size = span.font_size / 1000
-                if len(np.asarray(outline.vertices)):  # a space has none
-                    yield _Shape(outline, _At(size, -size, place, y).within(at), span.paint, None, 0.0)
-                place += advance * size
+def _own_place(element: ET.Element) -> At:
+    """What an element's own transform says, the last of it first."""
+    at = _AS_IT_IS
+    for name, first, second in reversed(_TRANSFORM.findall(element.get("transform", ""))):
+        if name == "translate":
+            at = at.within(At(x=float(first), y=float(second or 0)))
         else:
-            _, _, left, top = _At(x=x, y=y).within(at)
-            yield _Words(left, top, text, span, abs(at.down))
-        x += width
+            at = at.within(At(float(first), float(second or first)))
+    return at
+
+
+@cache
+def _rgb(colour: str) -> str:
+    code = _NAMED.get(colour, colour).removeprefix("#")
+    return " ".join(f"{int(code[place : place + 2], 16) / 255:.4g}" for place in (0, 2, 4))
 
 
 def _spans(element: ET.Element, style: _Style) -> Iterator[tuple[str, _Style]]:
@@ -299,138 +253,63 @@ def _spans(element: ET.Element, style: _Style) -> Iterator[tuple[str, _Style]]:
         yield from _spans(child, style.below(child))
 
 
-def _advance(text: str, style: _Style) -> float:
+def _faces(text: str, style: _Style) -> Iterable[tuple[Face, str]]:
     if style.music_font:
-        return sum(_glyph(style.music_font, letter)[1] for letter in text) * style.font_size / 1000
+        return [(music_face(style.music_font), text)]
+    return runs(text, bold=style.bold, italic=style.italic)
+
+
+def _width(text: str, style: _Style) -> float:
+    if style.music_font:
+        face = music_face(style.music_font)
+        return sum(face.letter(letter).advance for letter in text) / face.units * style.font_size
     return text_width(text, style.font_size, bold=style.bold, italic=style.italic)
 
 
-@cache
-def _glyph(family: str, letter: str) -> tuple[Path, float]:
-    """Outline and advance of a letter of one of Verovio's music fonts, in thousandths of the font size."""
-    import verovio
-
-    folder = FilePath(verovio.__file__).parent / "data"
-    code = f"{ord(letter):04X}"
-    glyph = ET.parse(folder / family / f"{code}.xml").getroot()
-    outlines = [_parse(path.attrib["d"]) for path in glyph.iter() if path.tag.endswith("path")]
-    table = ET.parse(folder / f"{family}.xml").getroot()
-    advance = next(float(row.attrib["h-a-x"]) for row in table if row.get("c") == code)
-    return Path.make_compound_path(*outlines), advance
+def _path(element: ET.Element) -> tuple[str, Box]:
+    data = element.attrib["d"]
+    if line := _LINE.fullmatch(data):
+        x, y, end_x, end_y = line.groups()
+        box = float(x), float(y), float(end_x), float(end_y)
+        return f"{x} {y} m {end_x} {end_y} l", box
+    return outline(data)
 
 
-_TRANSFORM = re.compile(r"(translate|scale)\(\s*([-\d.e]+)(?:[\s,]+([-\d.e]+))?\s*\)")
+def _polygon(element: ET.Element) -> tuple[str, Box]:
+    operators, box = _polyline(element)
+    return f"{operators} h", box
 
 
-def _transform(element: ET.Element, outer: _At) -> _At:
-    """What an element's own transform, the last of it first, makes of the place around it."""
-    at = _At()
-    for name, first, second in reversed(_TRANSFORM.findall(element.get("transform", ""))):
-        if name == "translate":
-            at = at.within(_At(x=float(first), y=float(second or 0)))
-        else:
-            at = at.within(_At(float(first), float(second or first)))
-    return at.within(outer)
+def _polyline(element: ET.Element) -> tuple[str, Box]:
+    pairs = [pair.split(",") for pair in element.attrib["points"].split()]
+    xs, ys = ([float(number) for number in row] for row in zip(*pairs, strict=True))
+    first, *others = (f"{x} {y}" for x, y in pairs)
+    return " ".join([f"{first} m", *(f"{point} l" for point in others)]), (min(xs), min(ys), max(xs), max(ys))
 
 
-class _Pen:
-    """Collects an SVG path as matplotlib's vertices and codes."""
-
-    def __init__(self) -> None:
-        self.vertices: list[tuple[float, float]] = []
-        self.codes: list[int] = []
-
-    def moveTo(self, point: tuple[float, float]) -> None:  # noqa: N802 - the pen protocol of fontTools
-        self._add(Path.MOVETO, point)
-
-    def lineTo(self, point: tuple[float, float]) -> None:  # noqa: N802
-        self._add(Path.LINETO, point)
-
-    def curveTo(self, *points: tuple[float, float]) -> None:  # noqa: N802
-        self._add(Path.CURVE4, *points)
-
-    def qCurveTo(self, *points: tuple[float, float]) -> None:  # noqa: N802
-        self._add(Path.CURVE3, *points)
-
-    def closePath(self) -> None:  # noqa: N802
-        self._add(Path.CLOSEPOLY, (0.0, 0.0))
-
-    def endPath(self) -> None:  # noqa: N802
-        pass
-
-    def _add(self, code: Any, *points: tuple[float, float]) -> None:
-        self.vertices += points
-        self.codes += [int(code)] * len(points)
-
-
-@cache
-def _parse(data: str) -> Path:
-    pen = _Pen()
-    parse_path(data, pen)
-    return Path(np.array(pen.vertices), pen.codes)
-
-
-def _polygon(element: ET.Element) -> Path:
-    points = [[float(number) for number in pair.split(",")] for pair in element.attrib["points"].split()]
-    return Path(np.array([*points, points[0]]), closed=True)
-
-
-def _polyline(element: ET.Element) -> Path:
-    return Path(np.array([[float(number) for number in pair.split(",")] for pair in element.attrib["points"].split()]))
-
-
-def _rectangle(element: ET.Element) -> Path:
+def _rectangle(element: ET.Element) -> tuple[str, Box]:
     x, y, width, height = (float(element.attrib[name]) for name in ("x", "y", "width", "height"))
-    return Path(np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]), closed=True)
+    return f"{x:g} {y:g} {width:g} {height:g} re", (x, y, x + width, y + height)
 
 
-def _ellipse(element: ET.Element) -> Path:
+def _ellipse(element: ET.Element) -> tuple[str, Box]:
     x, y, across, down = (float(element.attrib[name]) for name in ("cx", "cy", "rx", "ry"))
-    return Affine2D().scale(across, down).translate(x, y).transform_path(Path.unit_circle())
+    left, top, right, bottom = x - across, y - down, x + across, y + down
+    a, b = across * _ROUND, down * _ROUND
+    curves = (
+        (right, y + b, x + a, bottom, x, bottom),
+        (x - a, bottom, left, y + b, left, y),
+        (left, y - b, x - a, top, x, top),
+        (x + a, top, right, y - b, right, y),
+    )
+    rounds = " ".join(" ".join(f"{number:g}" for number in curve) + " c" for curve in curves)
+    return f"{right:g} {y:g} m {rounds} h", (left, top, right, bottom)
 
 
-_OUTLINES = {
-    "path": lambda element: _parse(element.attrib["d"]),
+_OUTLINES: Final[dict[str, Callable[[ET.Element], tuple[str, Box]]]] = {
+    "path": _path,
     "polygon": _polygon,
     "polyline": _polyline,
     "rect": _rectangle,
     "ellipse": _ellipse,
 }
-
-
-def _font(text: str, points: float, bold: bool, italic: bool) -> FontProperties:
-    return FontProperties(
-        family=list(_families(text)),
-        size=points,
-        weight="bold" if bold else "normal",
-        style="italic" if italic else "normal",
-    )
-
-
-@cache
-def _families(text: str) -> tuple[str, ...]:
-    """Font families that together hold every letter of `text`, as far as this machine has one that does."""
-    missing = {letter for letter in text if not letter.isspace() and ord(letter) > 0xFF}
-    for family in _FAMILIES if missing else ():
-        missing -= _held(FontProperties(family=family), missing)
-    families = list(_FAMILIES)
-    for entry in fontManager.ttflist if missing else ():
-        if "Last Resort" in entry.name:
-            continue
-        held = _held(FontProperties(fname=entry.fname), missing)
-        if held:
-            families.append(entry.name)
-            missing -= held
-        if not missing:
-            break
-    return tuple(families)
-
-
-def _held(font: FontProperties, letters: set[str]) -> set[str]:
-    face = get_font(fontManager.findfont(font))
-    return {letter for letter in letters if face.get_char_index(ord(letter))}
-
-
-def _quiet_about_missing_glyphs() -> warnings.catch_warnings[None]:
-    """A letter that no font here has is drawn as a box, which says enough."""
-    return warnings.catch_warnings(action="ignore", category=UserWarning)

@@ -23,6 +23,7 @@ from tutti.datasets.scene_mixes import Mix, draw_mix
 from tutti.datasets.scene_shards import SceneShards
 from tutti.listening.beat_net import BeatNet, BeatNetConfig, BeatPredictions
 from tutti.listening.beats import BeatModel, Tracking, grid_of
+from tutti.training.calibration import fit_logistic
 from tutti.training.loop import Schedule, fit
 from tutti.training.recipes import Table, follow, read_recipe
 from tutti.training.scenes import Ahead, SceneMaterial, open_scenes
@@ -75,9 +76,7 @@ def train(
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
     batches = Ahead(lambda step: batch_of(recipe, learn, step))
     steps = fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume)
-    weights = follow(
-        steps, run_dir / "tutti-beats.safetensors", network.config, learning.steps, max_minutes, resume
-    )
+    weights = follow(steps, run_dir / "tutti-beats.safetensors", network.config, learning.steps, max_minutes, resume)
     _validate(recipe, validation, weights)
     return weights
 
@@ -152,18 +151,9 @@ def _validate(recipe: BeatsRecipe, shards: SceneShards, weights: Path) -> None:
         rows = (np.array(found.grid.times_s) / (2 * DRUMS_FRONT_END.frame_s)).astype(int).clip(0, len(beat) - 1)
         strengths.append((float(beat[rows].mean()) if len(rows) else 0.0, f1 > 0.9))
     means = np.mean(scores, axis=0)
-    slope, middle = _calibration(np.array(strengths))
+    strength, right = np.array(strengths).T
+    slope, middle = fit_logistic(strength, right > 0)
     tracking = replace(model.tracking, confidence_slope=slope, confidence_middle=middle)
     report = {"beat_f1": float(means[0]), "downbeat_f1": float(means[1]), "tracking": asdict(tracking)}
     weights.with_name("validation.json").write_text(json.dumps(report, indent=1))
     print(f"validation: {report}", flush=True)
-
-
-def _calibration(strengths: NDArray[np.float64]) -> tuple[float, float]:
-    """Slope and middle of the logistic function that says best, from mean probabilities, whether beats are right."""
-    slopes, middles = np.meshgrid(np.linspace(2, 30, 57), np.linspace(0.05, 0.95, 91), indexing="ij")
-    z = slopes[..., None] * (strengths[:, 0] - middles[..., None])
-    right = strengths[:, 1] > 0
-    loss = np.logaddexp(0, np.where(right, -z, z)).sum(axis=-1)
-    best = np.unravel_index(int(loss.argmin()), loss.shape)
-    return round(float(slopes[best]), 2), round(float(middles[best]), 2)

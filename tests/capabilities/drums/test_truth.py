@@ -29,6 +29,14 @@ def test_midi_gives_its_drums_and_leaves_hand_percussion_out(tmp_path: Path) -> 
     assert heard(tmp_path / "song.mid") == [(0.5, "kick", 100), (1.0, "hihat_closed", 50)]
 
 
+def test_midi_without_drums_is_told(tmp_path: Path) -> None:
+    write_midi(Notes.of([Note(0.0, 1.0, 36, 90)]), tmp_path / "song.mid")
+    with pytest.raises(MidiError, match="none on channel 10"):
+        read_hits(tmp_path / "song.mid")
+    write_midi(Notes.of([]), tmp_path / "silence.mid")
+    assert len(read_hits(tmp_path / "silence.mid")) == 0
+
+
 @pytest.mark.parametrize(
     ("labels", "instrument"),
     [

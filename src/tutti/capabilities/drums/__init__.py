@@ -4,8 +4,8 @@ Takes audio of any length, rate and number of channels; a separator may take the
 fourteen pieces of a kit, velocities 1-127, confidence 0-1), beats and downbeats, and a sheet in two voices: MusicXML,
 PDF, SVG, PNG, MIDI as written and as played.
 
-Limits: one kit; hand percussion is passed over; toms, cymbals and the opening of a hi-hat are told apart by sound alone;
-a beat is a quarter, or a dotted quarter in 6/8, 9/8 and 12/8, unless the metre is given.
+Limits: one kit; hand percussion is passed over; toms, cymbals and the opening of a hi-hat are told apart by sound
+alone; a beat is a quarter, or a dotted quarter in 6/8, 9/8 and 12/8, unless the metre is given.
 """
 
 from __future__ import annotations

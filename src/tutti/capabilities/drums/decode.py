@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tutti.music.drum_hits import DrumHit, DrumHits
 from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["FAMILIES", "Answers", "Thresholds", "decode_hits"]
+__all__ = ["FAMILIES", "Answers", "Calibration", "Thresholds", "decode_hits"]
 
 FAMILIES: dict[str, tuple[str, ...]] = {
     "kick": ("kick",),
@@ -46,7 +46,9 @@ class Answers:
     def joined(cls, parts: Iterable[Answers]) -> Answers:
         rows = list(parts)
         empty = np.zeros((0, len(DRUM_CLASSES)), np.float32)
-        return cls(np.concatenate([empty, *(r.onset for r in rows)]), np.concatenate([empty, *(r.velocity for r in rows)]))
+        return cls(
+            np.concatenate([empty, *(r.onset for r in rows)]), np.concatenate([empty, *(r.velocity for r in rows)])
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,27 @@ class Thresholds:
     cymbal: float
 
 
-def decode_hits(answers: Answers, thresholds: Thresholds, frame_s: float) -> DrumHits:
-    """Every stroke in `answers`, whose first frame is at 0 s."""
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """From a family's probability at a peak to how often such a hit is right: 1 / (1 + exp(-slope (p - middle))).
+
+    Both in the order of FAMILIES.
+    """
+
+    slope: tuple[float, ...]
+    middle: tuple[float, ...]
+
+    def of(self, row: int, probability: float) -> float:
+        """The confidence of a hit of family number `row`."""
+        return float(1 / (1 + np.exp(-self.slope[row] * (probability - self.middle[row]))))
+
+
+def decode_hits(
+    answers: Answers, thresholds: Thresholds, frame_s: float, calibration: Calibration | None = None
+) -> DrumHits:
+    """Every stroke in `answers`, whose first frame is at 0 s; without `calibration` a probability is the confidence."""
     hits: list[DrumHit] = []
-    for threshold, pieces in zip(astuple(thresholds), FAMILIES.values(), strict=True):
+    for row, (threshold, pieces) in enumerate(zip(astuple(thresholds), FAMILIES.values(), strict=True)):
         columns = [DRUM_CLASSES.index(piece) for piece in pieces]
         onset = answers.onset[:, columns].astype(np.float64)
         struck = 1 - np.prod(1 - onset, axis=1)
@@ -75,7 +94,7 @@ def decode_hits(answers: Answers, thresholds: Thresholds, frame_s: float) -> Dru
                     time_s=max(0.0, (frame + _refined(struck, frame)) * frame_s),
                     instrument=pieces[piece],
                     velocity=int(np.clip(round(127 * float(answers.velocity[frame, columns[piece]])), 1, 127)),
-                    confidence=float(struck[frame]),
+                    confidence=float(struck[frame]) if calibration is None else calibration.of(row, struck[frame]),
                 )
             )
     return DrumHits.of(hits)
@@ -83,6 +102,8 @@ def decode_hits(answers: Answers, thresholds: Thresholds, frame_s: float) -> Dru
 
 def _peaks(curve: NDArray[np.float64], threshold: float) -> NDArray[np.intp]:
     """Frames where `curve` is at least `threshold` and the largest of its surroundings; the first of equals."""
+    if not len(curve):
+        return np.zeros(0, np.intp)
     padded = np.pad(curve, _APART_FRAMES, constant_values=-1.0)
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _APART_FRAMES + 1)
     is_peak = (curve >= threshold) & (windows.argmax(axis=1) == _APART_FRAMES)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
 from tutti.capabilities.drums import clip_classifier
-from tutti.capabilities.drums.decode import Answers, Thresholds, decode_hits
+from tutti.capabilities.drums.decode import Answers, Calibration, Thresholds, decode_hits
 from tutti.capabilities.drums.models import adtof
 from tutti.capabilities.drums.models.annoteator_weights import open_annoteator
 from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
@@ -24,7 +24,15 @@ from tutti.weights.loaded import LOADED, with_cpu_fallback
 from tutti.weights.opening import open_strict
 from tutti.weights.store import locate
 
-__all__ = ["FrameModel", "Heard", "build_frame_model", "hear_clips", "hear_hits", "hear_user_weights", "load_frame_model"]
+__all__ = [
+    "FrameModel",
+    "Heard",
+    "build_frame_model",
+    "hear_clips",
+    "hear_hits",
+    "hear_user_weights",
+    "load_frame_model",
+]
 
 _WINDOW_FRAMES = 2048
 """Frames answered at once: 20 s."""
@@ -47,7 +55,8 @@ class FrameModel:
         reach = self.network.config.reach_frames
         inner = slice(reach, levels.shape[1] - reach)
         return Answers(
-            predicted.onset[0, inner].float().sigmoid().cpu().numpy(), predicted.velocity[0, inner].float().cpu().numpy()
+            predicted.onset[0, inner].float().sigmoid().cpu().numpy(),
+            predicted.velocity[0, inner].float().cpu().numpy(),
         )
 
 
@@ -114,7 +123,8 @@ def hear_hits(
             model = load_frame_model(card, "cpu", precision)
         parts.append(part)
     on_window(frames, frames)
-    hits = decode_hits(Answers.joined(parts), thresholds, DRUMS_FRONT_END.frame_s)
+    calibration = card.settings("calibration", Calibration)
+    hits = decode_hits(Answers.joined(parts), thresholds, DRUMS_FRONT_END.frame_s, calibration)
     hits = DrumHits.of(replace(hit, time_s=round(hit.time_s, 6), confidence=round(hit.confidence, 4)) for hit in hits)
     return Heard(hits, str(model.device), model.precision, tuple(warnings))
 

@@ -98,7 +98,7 @@ def pooled(counts: Iterable[Mapping[str, Counts]]) -> Counts:
 
 def evaluate(reference: DrumHits, estimate: DrumHits) -> dict[str, float]:
     """F1 pooled over five families (`f1_50ms`, `f1_20ms`) and over all pieces (`f1_pieces_50ms`), of each family that
-    occurs (`kick_f1_50ms` …), and how velocities of matched hits correlate (`velocity_r`, where three or more match)."""
+    occurs (`kick_f1_50ms` …), and how velocities of matched hits correlate (`velocity_r`, where they can)."""
     return evaluate_together([(reference, estimate)])
 
 

@@ -82,7 +82,13 @@ def run(
                 beats=beats.beats.method,
                 options=options.model_dump(mode="json"),
             ),
-            warnings=(*job.warnings, *stems.warnings, *heard.warnings, *beats.warnings, *_doubts(heard.hits, beats.beats)),
+            warnings=(
+                *job.warnings,
+                *stems.warnings,
+                *heard.warnings,
+                *beats.warnings,
+                *_doubts(heard.hits, beats.beats),
+            ),
             recording=job.file if kept or job.is_users else None,
             backing=stems.backing if kept else None,
         )
@@ -91,7 +97,9 @@ def run(
 def _card(options: Options) -> Card:
     card = find_card(options.model)
     if (card.capability, card.framework) != ("drums", "torch"):
-        raise CardError(f"{card.name} is a model for {card.capability} in {card.framework}; choose another with --model.")
+        raise CardError(
+            f"{card.name} is a model for {card.capability} in {card.framework}; choose another with --model."
+        )
     return card
 
 
@@ -206,7 +214,7 @@ class _Job:
 
     def _hear_hits(self) -> Heard:
         options, drums = self.options, self.stems.drums or self.source
-        match self.card.config.get("kind"):
+        match self.card.config.get("kind", "frames"):
             case "frames":
                 return hear_hits(
                     self.card,
@@ -250,7 +258,9 @@ class _Job:
         else:
             samples = read_audio(self.source, sample_rate_hz=_FOREIGN_RATE_HZ, mono=True).samples
             beats, warnings = (
-                (madmom_beats(samples), ()) if options.beats == "madmom" else (librosa_beats(samples, _FOREIGN_RATE_HZ), ())
+                (madmom_beats(samples), ())
+                if options.beats == "madmom"
+                else (librosa_beats(samples, _FOREIGN_RATE_HZ), ())
             )
             if options.bpm is not None and len(beats.grid):
                 per_bar, worth = beats_of_metre(*(metre or (4, 4)))

@@ -1,4 +1,4 @@
-"""The recipe of `tutti-drums`: scenes of a drummer and a band, mixed anew at every step, and a network that hears the hits.
+"""The recipe of `tutti-drums`: scenes of a drummer and a band, mixed anew at every step, and a network that hears hits.
 
 `tutti train drums --config FILE` builds whatever is missing, then trains. Every draw follows from the seed.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import mir_eval
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
 from tutti.capabilities.drums.targets import INAUDIBLE_DB, losses, targets_of
 from tutti.datasets.scene_mixes import Mix, draw_mix
 from tutti.datasets.scene_shards import SceneShards
+from tutti.training.calibration import fit_logistic
 from tutti.training.loop import Schedule, fit
 from tutti.training.recipes import Table, follow, read_recipe
 from tutti.training.scenes import Ahead, SceneMaterial, open_scenes
@@ -31,6 +33,7 @@ __all__ = ["DrumsRecipe", "train"]
 
 _EDGE_FRAMES = 20
 """Frames at both ends of a crop that lack context and teach nothing."""
+_NEVER = 1.1  # a threshold that no probability reaches
 _CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 
 
@@ -73,9 +76,7 @@ def train(
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
     batches = Ahead(lambda step: batch_of(recipe, learn, step))
     steps = fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume)
-    weights = follow(
-        steps, run_dir / "tutti-drums.safetensors", network.config, learning.steps, max_minutes, resume
-    )
+    weights = follow(steps, run_dir / "tutti-drums.safetensors", network.config, learning.steps, max_minutes, resume)
     _validate(recipe, validation, weights)
     return weights
 
@@ -90,7 +91,9 @@ def batch_of(recipe: DrumsRecipe, shards: SceneShards, step: int) -> dict[str, T
         targets = targets_of(mix.hits, frames, DRUMS_FRONT_END.frame_s)
         items.append((mix.levels, *astuple(targets)))
     names = ("levels", "onset", "velocity", "counts")
-    return {name: torch.from_numpy(np.stack(column)) for name, column in zip(names, zip(*items, strict=True), strict=True)}
+    return {
+        name: torch.from_numpy(np.stack(column)) for name, column in zip(names, zip(*items, strict=True), strict=True)
+    }
 
 
 def _losses_of(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -98,7 +101,7 @@ def _losses_of(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor
 
 
 def _validate(recipe: DrumsRecipe, shards: SceneShards, weights: Path) -> None:
-    """Choose a threshold for each family on held-out kits and takes, and write them with their scores beside `weights`."""
+    """Choose each family's threshold on held-out kits and takes; thresholds and scores go beside `weights`."""
     model = build_frame_model(weights, recipe.network, torch.device("cpu"), "fp32")
     frames = recipe.learning.validation_frames
     mixes = [
@@ -106,12 +109,15 @@ def _validate(recipe: DrumsRecipe, shards: SceneShards, weights: Path) -> None:
         for number in range(recipe.learning.validation_pieces)
     ]
     heard = [_heard(model, mix) for mix in mixes]
-    chosen, scores = {}, {}
+    chosen, scores, calibration = {}, {}, []
     for family in FAMILIES:
-        tried = {value: _f1(mixes, heard, family, value) for value in _CANDIDATES}
+        tried = {value: _f1(_judged(mixes, heard, family, value)) for value in _CANDIDATES}
         chosen[family] = max(tried, key=lambda value: tried[value])
         scores[family] = tried[chosen[family]]
-    report = {"thresholds": chosen, "onset_f1": scores}
+        judged = _judged(mixes, heard, family, chosen[family])
+        calibration.append(fit_logistic(judged.probabilities, judged.right))
+    slopes, middles = zip(*calibration, strict=True)
+    report = {"thresholds": chosen, "onset_f1": scores, "calibration": {"slope": slopes, "middle": middles}}
     weights.with_name("validation.json").write_text(json.dumps(report, indent=1))
     print(f"validation: {report}", flush=True)
 
@@ -122,19 +128,36 @@ def _heard(model: FrameModel, mix: Mix) -> Answers:
     return model.answers(np.pad(levels, ((0, 0), (reach, reach), (0, 0))))
 
 
-def _f1(mixes: Sequence[Mix], heard: Sequence[Answers], family: str, value: float) -> float:
-    """Onset F1 at 50 ms of one family, pooled over the pieces; what nobody can hear is neither asked for nor wrong."""
-    found = wanted = right = 0
-    never = Thresholds(*[1.1] * len(FAMILIES))
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Hits of one family over all pieces: how probable each was, whether it was right, and how many there are."""
+
+    probabilities: NDArray[np.float64]
+    right: NDArray[np.bool_]
+    true: int
+
+
+def _judged(mixes: Sequence[Mix], heard: Sequence[Answers], family: str, threshold: float) -> _Judged:
+    """What one threshold gives, at 50 ms; what nobody can hear is neither asked for nor wrong."""
+    probabilities: list[float] = []
+    right: list[bool] = []
+    true = 0
+    thresholds = replace(Thresholds(*[_NEVER] * len(FAMILIES)), **{family: threshold})
     for mix, answers in zip(mixes, heard, strict=True):
-        hits = decode_hits(answers, replace(never, **{family: value}), DRUMS_FRONT_END.frame_s)
-        times_s = np.array([hit.time_s for hit in hits])
+        hits = decode_hits(answers, thresholds, DRUMS_FRONT_END.frame_s)
         played = [hit for hit in mix.hits if hit.instrument in FAMILIES[family] and hit.time_s >= 0]
         soft_s = np.array([hit.time_s for hit in played if hit.level_db < INAUDIBLE_DB])
-        if len(soft_s) and len(times_s):
-            times_s = times_s[np.abs(times_s[:, None] - soft_s).min(axis=1) > 0.03]
-        truth_s = np.array([hit.time_s for hit in played if hit.level_db >= INAUDIBLE_DB])
-        found, wanted = found + len(times_s), wanted + len(truth_s)
-        if len(times_s) and len(truth_s):
-            right += len(mir_eval.util.match_events(np.sort(truth_s), np.sort(times_s), 0.05))
-    return 2 * right / max(1, found + wanted)
+        kept = [hit for hit in hits if not len(soft_s) or np.abs(soft_s - hit.time_s).min() > 0.03]
+        truth_s = np.sort([hit.time_s for hit in played if hit.level_db >= INAUDIBLE_DB])
+        matched: set[int] = set()
+        if kept and len(truth_s):
+            times_s = np.array([hit.time_s for hit in kept])
+            matched = {given for _, given in mir_eval.util.match_events(truth_s, times_s, 0.05)}
+        probabilities += [hit.confidence for hit in kept]
+        right += [row in matched for row in range(len(kept))]
+        true += len(truth_s)
+    return _Judged(np.array(probabilities), np.array(right, np.bool_), true)
+
+
+def _f1(judged: _Judged) -> float:
+    return 2 * float(judged.right.sum()) / max(1, len(judged.right) + judged.true)

@@ -67,11 +67,7 @@ def read_hits(path: Path) -> DrumHits:
     """
     match path.suffix.lower():
         case ".mid" | ".midi":
-            return DrumHits.of(
-                DrumHit(note.onset_s, instrument, note.velocity)
-                for note in read_midi(path).drums
-                if (instrument := class_of_key(note.pitch)) is not None
-            )
+            return DrumHits.of(_of_midi(path))
         case ".json":
             return read_chart(path).hits
         case ".csv":
@@ -79,6 +75,16 @@ def read_hits(path: Path) -> DrumHits:
         case ".txt":
             return DrumHits.of(_of_lines(path.name, _read(path).splitlines()))
     raise UnknownFormatError(f"{path.name!r} is no file of hits. Give one of: {', '.join(SUFFIXES)}.")
+
+
+def _of_midi(path: Path) -> Iterator[DrumHit]:
+    notes = read_midi(path)
+    if len(notes) and not len(notes.drums):
+        raise MidiError(f"{path.name} has notes, but none on channel 10, where drums are. Move them there.")
+    for note in notes.drums:
+        instrument = class_of_key(note.pitch)
+        if instrument is not None:
+            yield DrumHit(note.onset_s, instrument, note.velocity)
 
 
 def _read(path: Path) -> str:

@@ -30,9 +30,9 @@ class Options(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: Annotated[
-        str, Field(description="Name of the model card that hears the hits, see `tutti models list`.")
-    ] = "tutti-drums"
+    model: Annotated[str, Field(description="Name of the model card that hears the hits, see `tutti models list`.")] = (
+        "tutti-drums"
+    )
     stems: Annotated[
         Literal["auto", "demucs", "light", "none"],
         Field(
@@ -92,7 +92,8 @@ class Options(BaseModel):
         float, Field(description="For demucs: share of a segment that the next one covers again.", ge=0, lt=1)
     ] = 0.25
     segment_s: Annotated[
-        float | None, Field(description="For demucs: length of a segment (seconds). Default: the model's.", gt=0, le=7.8)
+        float | None,
+        Field(description="For demucs: length of a segment (seconds). Default: the model's.", gt=0, le=7.8),
     ] = None
     demucs_repository: Annotated[
         Path | None, Field(description="For demucs: a folder with the model's file, instead of the cache.")

@@ -93,9 +93,7 @@ def train(
     learning = recipe.learning
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
     steps = fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume)
-    weights = follow(
-        steps, run_dir / "tutti-notes.safetensors", network.config, learning.steps, max_minutes, resume
-    )
+    weights = follow(steps, run_dir / "tutti-notes.safetensors", network.config, learning.steps, max_minutes, resume)
     _validate(recipe, validation, weights)
     return weights
 

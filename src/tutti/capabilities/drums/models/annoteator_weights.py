@@ -72,7 +72,7 @@ def read_hdf5(path: Path, sha256: str = COMPLETE_NETWORK_SHA256) -> dict[str, Te
     if found != sha256.lower():
         raise HashMismatchError(f"{path} has the sha256 {found}, not {sha256.lower()}; it was not opened.")
     try:
-        import h5py  # type: ignore[import-untyped] # an extra, and only this file reads HDF5
+        import h5py  # an extra, and only this file reads HDF5
     except ImportError as error:
         raise MissingExtraError("HDF5 weights need one more package. Run: pip install 'tutti[hdf5]'") from error
     try:

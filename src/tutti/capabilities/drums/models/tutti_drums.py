@@ -1,7 +1,7 @@
 """`tutti-drums`: a small convolutional network from band levels to strokes, 100 frames a second.
 
-Two convolutions over time and frequency find attacks and their colour, what is left of the spectrum becomes one vector a
-frame, and dilated blocks compare it with the bars around it. Every class has an onset and a velocity output.
+Convolutions over time and frequency find attacks and their colour, what is left of the spectrum becomes one vector a
+frame, and dilated blocks compare it with the two seconds around it. Every class has an onset and a velocity output.
 """
 
 from __future__ import annotations

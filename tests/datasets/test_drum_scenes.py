@@ -1,0 +1,131 @@
+"""Scenes of a drummer and a band: what sounds is what is labelled."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tutti.audio import augment
+from tutti.datasets import drum_scenes
+from tutti.datasets.drum_patterns import compose_take
+from tutti.datasets.drum_scenes import Scene, SceneMaker
+from tutti.datasets.groove_midi import DrumTake
+from tutti.datasets.note_bank import SAMPLE_RATE_HZ
+from tutti.music.drum_kit import DRUM_CLASSES, key_of_class
+
+DURATION_S = 6.0
+
+
+@pytest.fixture(scope="module")
+def maker(drum_bank: Path, groove_root: Path) -> SceneMaker:
+    return SceneMaker(drum_bank, groove_root, DURATION_S, "train", ("held_",))
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither rooms nor codecs nor other players' liberties."""
+    monkeypatch.setattr(augment, "degrade", lambda samples, *_: samples)
+    monkeypatch.setattr(augment, "room", lambda samples, *_: samples)
+    monkeypatch.setattr(augment, "compress", lambda samples, *_: samples)
+    monkeypatch.setattr(drum_scenes, "_compressed", lambda samples, _: samples)
+    monkeypatch.setattr(drum_scenes, "_rearranged", lambda strokes, _: strokes)
+    monkeypatch.setattr(drum_scenes, "_DISTRACTORS", (999,))
+
+
+def every_piece(bpm: float = 100.0) -> DrumTake:
+    """Each piece in turn, an eighth apart, at the same strength."""
+    names = [name for name in DRUM_CLASSES if name != "hihat_open"]
+    strokes = tuple((0.5 * row, key_of_class(names[row % len(names)]), 100) for row in range(8 * 48))
+    return DrumTake(strokes, bpm, 1.0, 4, 48)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("seed", range(8))
+def test_strokes_sound_where_they_are_labelled(seed: int, maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maker, "_take", lambda _: every_piece())
+    scene = maker.draw(np.random.default_rng(seed), has_band=False)
+    assert len(scene.hits) > 8
+    assert not scene.band.any()
+    checked = 0
+    for hit in scene.hits:
+        begin = round((hit.time_s - 0.02) * SAMPLE_RATE_HZ)
+        if begin < 0:
+            continue
+        part = np.abs(scene.drums[begin : begin + round(0.05 * SAMPLE_RATE_HZ)])
+        before = part[: round(0.019 * SAMPLE_RATE_HZ)].max()
+        onset = int(np.argmax(part > max(4 * before, 0.05 * part.max())))
+        assert onset / SAMPLE_RATE_HZ - 0.02 == pytest.approx(0.0, abs=0.001)
+        checked += 1
+    assert checked > 8
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("seed", range(8))
+def test_beats_are_where_the_drummer_plays_them(seed: int, maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    strokes = tuple((float(row), key_of_class("kick" if row % 3 == 0 else "hihat_closed"), 100) for row in range(200))
+    monkeypatch.setattr(maker, "_take", lambda _: DrumTake(strokes, 130.0, 1.0, 3, 66))
+    scene = maker.draw(np.random.default_rng(seed), has_band=False)
+    beats = dict(scene.beats)
+    assert 8 <= len(beats) <= 20
+    for hit in scene.hits:
+        nearest = min(beats, key=lambda time_s: abs(time_s - hit.time_s))
+        assert nearest == pytest.approx(hit.time_s, abs=1e-6)
+        assert (beats[nearest] == 1) == (hit.instrument == "kick")
+    places = [place for _, place in scene.beats]
+    assert all(after == before % 3 + 1 for before, after in zip(places, places[1:], strict=False))
+    assert all(0 <= time_s < DURATION_S for time_s in beats)
+
+
+def bytes_of(scene: Scene) -> tuple[object, ...]:
+    return scene.drums.tobytes(), scene.band.tobytes(), scene.hits, scene.beats
+
+
+def test_a_seed_gives_the_same_scene_and_another_another(maker: SceneMaker) -> None:
+    first, again, other = (maker.draw(np.random.default_rng(seed)) for seed in (3, 3, 4))
+    assert bytes_of(first) == bytes_of(again)
+    assert bytes_of(first)[0] != bytes_of(other)[0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_drums_and_band_are_apart_finite_and_of_one_length(seed: int, maker: SceneMaker) -> None:
+    scene = maker.draw(np.random.default_rng(seed))
+    for sound in (scene.drums, scene.band):
+        assert sound.dtype == np.float32
+        assert len(sound) == round(DURATION_S * SAMPLE_RATE_HZ)
+        assert np.isfinite(sound).all()
+        assert np.abs(sound).max() > 1e-3
+    assert not np.array_equal(scene.drums, scene.band)
+    assert {hit.instrument for hit in scene.hits} <= set(DRUM_CLASSES)
+    assert max(hit.level_db for hit in scene.hits) == 0.0
+    assert all(0 <= hit.time_s < DURATION_S and 1 <= hit.velocity <= 127 for hit in scene.hits)
+    assert list(scene.beats) == sorted(scene.beats)
+
+
+@pytest.mark.usefixtures("plain")
+def test_the_drums_are_the_same_with_and_without_a_band(maker: SceneMaker) -> None:
+    alone, together = (maker.draw(np.random.default_rng(5), has_band=has_band) for has_band in (False, True))
+    assert np.array_equal(alone.drums, together.drums)
+    assert alone.hits == together.hits
+
+
+def test_held_out_kits_and_takes_are_for_validation_alone(
+    drum_bank: Path, groove_root: Path, maker: SceneMaker
+) -> None:
+    held = SceneMaker(drum_bank, groove_root, DURATION_S, "validation", ("held_",))
+    assert [kit.sheet.name for kit in held.kits] == ["held_kit"]
+    assert sorted(kit.sheet.name for kit in maker.kits) == ["kit", "whole_kit"]
+    assert {key for _, key, _ in held.takes[0].strokes} == {36, 75}
+    assert {key for _, key, _ in maker.takes[0].strokes} == {36, 22, 38, 26}
+    assert held.draw(np.random.default_rng(0)).hits
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_composed_takes_are_playable(seed: int) -> None:
+    take = compose_take(np.random.default_rng(seed), 8)
+    assert take.bars == 8
+    assert 50 < take.bpm < 320
+    assert list(take.strokes) == sorted(take.strokes)
+    length = 8 * take.beats_per_bar * take.beat_quarters
+    assert all(0 <= position < length + 0.2 and 1 <= velocity <= 127 for position, _, velocity in take.strokes)
+    assert len(take.strokes) > 16
+    assert take == compose_take(np.random.default_rng(seed), 8)
