@@ -1,11 +1,11 @@
-# make run [AUDIO=path]   transcribe the example recording (or yours) into out/
+# make run [AUDIO=path]   write the example recordings (or yours) down into out/: notes, and a drum chart
 # make test               everything that must hold: lint, types, layers, tests with coverage, end to end
 # make setup              .venv with every extra, at the pinned versions
 # make bench              the benchmarks
 # make docs               write the generated documents anew
 # PYTHON=python3.12 chooses the interpreter that makes .venv (3.11 or newer).
 
-AUDIO ?= examples/guitar_solo.flac
+AUDIO ?=
 OUT ?= out
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +15,8 @@ EXTRAS := http,s3,onnx,jax,service,demucs,link,librosa,hdf5,lilypond,train,dev
 .PHONY: run test setup bench docs
 
 run: $(STAMP)
-	$(BIN)/tutti transcribe "$(AUDIO)" -o "$(OUT)/" --format mid,json,png
+	$(BIN)/tutti transcribe "$(or $(AUDIO),examples/guitar_solo.flac)" -o "$(OUT)/" --format mid,json,png
+	$(BIN)/tutti drums "$(or $(AUDIO),examples/drum_groove.flac)" -o "$(OUT)/drums/"
 
 test: $(STAMP)
 	$(BIN)/ruff check .

@@ -140,7 +140,8 @@ def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"{name}.toml").write_text(
             f'name = "{name}"\ncapability = "{capability}"\nframework = "torch"\ndescription = "of the tests"\n'
             f'licence = "Apache-2.0"\nsource = "the tests"\nparameters = {parameters}\nfile = "{path.name}"\n'
-            f'size_bytes = {len(data)}\nsha256 = "{sha256(data).hexdigest()}"\nlocations = ["{path.as_uri()}"]\n{config}'
+            f'size_bytes = {len(data)}\nsha256 = "{sha256(data).hexdigest()}"\n'
+            f'locations = ["{path.as_uri()}"]\n{config}'
         )
 
     def table(name: str, values: dict[str, Any]) -> str:

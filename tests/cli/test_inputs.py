@@ -129,3 +129,40 @@ def test_what_may_not_be_looked_at_is_left_to_whoever_opens_it(music: Path, monk
     monkeypatch.setattr(Path, "stat", refused)
     assert [item.relative.name for item in collect([str(music)])] == ["B.MP3", "a.wav", "c.flac", "d.ogg"]
     assert [item.relative.name for item in collect([f"{music}/*.wav"])] == ["a.wav", "gone.wav"]
+
+
+@pytest.mark.parametrize(
+    ("address", "called"),
+    [
+        ("https://example.org/music/My%20Song.mp3", "My_Song"),
+        ("https://example.org/a/take-1.final.wav?session=3", "3"),
+        ("HTTP://example.org/watch?v=dQw4w9WgXcQ&t=10", "dQw4w9WgXcQ"),
+        ("https://example.org/", "example_org"),
+        ("https://example.org", "example_org"),
+        ("https://example.org/?q=%2F..%2F..%2Fetc", "_etc"),
+        ("https://example.org/..", "_"),
+        ("https://example.org/x?n=.", "_"),
+        ("https://example.org/" + "x" * 300, "x" * 80),
+        ("https://", "link"),
+    ],
+)
+def test_results_of_a_link_are_called_after_it(address: str, called: str) -> None:
+    (item,) = collect([address], links=True)
+    assert item.is_link
+    assert item.path is None
+    assert item.fault is None
+    assert item.name == address
+    assert item.relative == Path(called)
+
+
+@pytest.mark.usefixtures("music")
+def test_links_stand_among_files_each_once() -> None:
+    link = "https://example.org/song.mp3"
+    items = collect([link, "music/a.wav", link, "-"], links=True)
+    assert [(item.name, item.is_link) for item in items] == [(link, True), ("music/a.wav", False), ("-", False)]
+
+
+def test_where_links_are_not_taken_an_address_is_a_path() -> None:
+    (item,) = collect(["https://example.org/song.mp3"])
+    assert not item.is_link
+    assert item.path == Path("https://example.org/song.mp3")

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tutti.cli.train import app
-from tutti.errors import MissingExtraError
+from tutti.errors import MissingExtraError, TrainingError
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def test_the_recipe_gets_what_was_asked(calls: list[Any], tmp_path: Path) -> Non
 def test_a_run_goes_on_in_its_own_folder(calls: list[Any], tmp_path: Path) -> None:
     config = tmp_path / "small.toml"
     config.touch()
+    (tmp_path / "checkpoint.ckpt").touch()
     result = CliRunner().invoke(app, ["transcription", "--config", str(config), "--resume", str(tmp_path)])
     assert result.exit_code == 0
     assert calls[0][1] == tmp_path
@@ -60,3 +61,26 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 def test_a_recipe_needs_a_config_that_is_there(calls: list[Any], arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["transcription", *arguments]).exit_code == 2
     assert calls == []
+
+
+@pytest.mark.parametrize("name", ["transcription", "drums", "beats"])
+def test_a_folder_without_a_checkpoint_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = {"beats": "tutti.training.beats"}
+    module = ModuleType(modules.get(name, f"tutti.capabilities.{name}.train"))
+    module.train = None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    config = tmp_path / "small.toml"
+    config.touch()
+    result = CliRunner().invoke(app, [name, "--config", str(config), "--resume", str(tmp_path)])
+    assert isinstance(result.exception, TrainingError)
+    assert str(result.exception) == (
+        f"No checkpoint at {tmp_path / 'checkpoint.ckpt'}. Begin the run without --resume."
+    )
+
+
+@pytest.mark.parametrize(("name", "says"), [("drums", "hears the hits"), ("beats", "hears beats and downbeats")])
+def test_every_recipe_has_its_help(name: str, says: str) -> None:
+    result = CliRunner().invoke(app, [name, "--help"])
+    assert result.exit_code == 0
+    assert says in result.stdout
+    assert "--max-minutes" in result.stdout

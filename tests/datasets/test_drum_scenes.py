@@ -1,5 +1,6 @@
 """Scenes of a drummer and a band: what sounds is what is labelled."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -72,7 +73,7 @@ def test_beats_are_where_the_drummer_plays_them(seed: int, maker: SceneMaker, mo
         assert nearest == pytest.approx(hit.time_s, abs=1e-6)
         assert (beats[nearest] == 1) == (hit.instrument == "kick")
     places = [place for _, place in scene.beats]
-    assert all(after == before % 3 + 1 for before, after in zip(places, places[1:], strict=False))
+    assert all(after == before % 3 + 1 for before, after in pairwise(places))
     assert all(0 <= time_s < DURATION_S for time_s in beats)
 
 

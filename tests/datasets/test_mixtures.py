@@ -7,8 +7,9 @@ import torch
 from tutti.audio.log_frequency import NOTES_FRONT_END
 from tutti.datasets.composer import Part
 from tutti.datasets.feature_shards import STEPS_PER_UNIT, FeatureShards, write_shard
-from tutti.datasets.mixtures import KINDS, SINGER_PROGRAM, Mixer
+from tutti.datasets.mixtures import KINDS, Mixer
 from tutti.datasets.note_bank import SAMPLE_RATE_HZ
+from tutti.datasets.players import SINGER_PROGRAM
 from tutti.errors import TrainingError
 from tutti.music.notes import Note
 

@@ -36,7 +36,7 @@ def test_shards_hold_what_was_drawn(shards: SceneShards, maker: SceneMaker) -> N
     assert len(shards.scenes) == 2
 
 
-def test_missing_shards_are_named(shards: SceneShards, tmp_path: Path) -> None:
+def test_missing_shards_are_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"No .*shard_00000\.json\. Make it: tutti train drums"):
         SceneShards(tmp_path, 1)
 
@@ -59,7 +59,7 @@ def test_mixes_follow_from_the_seed_and_keep_labels_in_step(shards: SceneShards)
 def test_the_loud_frames_of_drums_alone_are_where_the_hits_are(
     shards: SceneShards, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scene_mixes, "_tone", lambda rng, bands: np.zeros(bands))
+    monkeypatch.setattr(scene_mixes, "_tone", lambda _, bands: np.zeros(bands))
 
     class Drums:
         """Draws as its seed says, but for the kind of mix: drums alone."""

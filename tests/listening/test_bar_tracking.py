@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -104,7 +105,12 @@ def test_more_lengths_than_a_byte_counts_are_told_apart() -> None:
     assert set(np.round(np.array(times_s) * FPS)) <= set(path.frames)
 
 
-def likeliest(beat: Array, downbeat: Array, metre: int, lengths: range) -> float:
+def cost(length: int, following: int, usual: float) -> float:
+    unusual = bar_tracking._USUAL_WEIGHT * np.log2(following / usual) ** 2
+    return float(bar_tracking._STEADINESS * abs(following / length - 1) + unusual)
+
+
+def likeliest(beat: Array, downbeat: Array, metre: int, lengths: range, usual: float) -> float:
     """The same score by trying every sequence of beats: a beat and how long it lasts, then the next."""
     frames = len(beat)
     quiet = np.concatenate([[0.0], np.cumsum(np.log((1 - beat) / (bar_tracking._SHARPNESS - 1)))])
@@ -119,8 +125,7 @@ def likeliest(beat: Array, downbeat: Array, metre: int, lengths: range) -> float
             return float(quiet[frames] - quiet[frame + 1])
         here = quiet[after] - quiet[frame + 1] + at(after, (place + 1) % metre)
         return max(
-            here - bar_tracking._STEADINESS * abs(following / length - 1) + rest(after, (place + 1) % metre, following)
-            for following in lengths
+            here - cost(length, following, usual) + rest(after, (place + 1) % metre, following) for following in lengths
         )
 
     return max(
@@ -140,22 +145,24 @@ def test_no_sequence_of_beats_is_likelier(frames: int, metre: int, shortest: int
         return
     beat = rng.uniform(0.05, 0.9, frames)
     downbeat = beat * rng.uniform(0.05, 0.9, frames)
-    other, path = track_bars(beat, downbeat, 60.0, (2, metre), (3600 / lengths[-1], 3600 / (shortest + 1e-6)))
+    usual = float(rng.uniform(shortest, shortest + more))
+    bpm_range = (3600 / lengths[-1], 3600 / (shortest + 1e-6))
+    other, path = track_bars(beat, downbeat, 60.0, (2, metre), bpm_range, 3600 / usual)
     assert other.beats_per_bar == 2
-    assert path.log_likelihood == pytest.approx(likeliest(beat, downbeat, metre, lengths), abs=1e-6)
-    assert path.log_likelihood == pytest.approx(score(path, beat, downbeat, lengths), abs=1e-6)
+    assert path.log_likelihood == pytest.approx(likeliest(beat, downbeat, metre, lengths, usual), abs=1e-6)
+    assert path.log_likelihood == pytest.approx(score(path, beat, downbeat, lengths, usual), abs=1e-6)
     assert (np.diff(path.places) % metre == 1 % metre).all()
 
 
-def score(path: BarPath, beat: Array, downbeat: Array, lengths: range) -> float:
+def score(path: BarPath, beat: Array, downbeat: Array, lengths: range, usual: float) -> float:
     """Of the path itself, its last beat lasting as long as does it good."""
     quiet = np.log((1 - beat) / (bar_tracking._SHARPNESS - 1))
     quiet[path.frames] = 0.0
-    arrivals = [
-        np.log(downbeat[f] if p == 1 else beat[f] - downbeat[f]) for f, p in zip(path.frames, path.places, strict=True)
-    ]
-    steps = np.diff(path.frames)
-    last = [length for length in lengths if path.frames[-1] + length >= len(beat)]
-    ending = min(abs(length / steps[-1] - 1) for length in last) if len(steps) else 0.0
-    changes = np.abs(steps[1:] / steps[:-1] - 1).sum() + ending
-    return float(quiet.sum() + sum(arrivals) - bar_tracking._STEADINESS * changes)
+    struck = zip(path.frames, path.places, strict=True)
+    arrivals = [np.log(downbeat[f] if place == 1 else beat[f] - downbeat[f]) for f, place in struck]
+    steps = [int(step) for step in np.diff(path.frames)]
+    changes = sum(cost(before, after, usual) for before, after in pairwise(steps))
+    if steps:
+        last = [length for length in lengths if path.frames[-1] + length >= len(beat)]
+        changes += min(cost(steps[-1], length, usual) for length in last)
+    return float(quiet.sum() + sum(arrivals) - changes)

@@ -1,5 +1,5 @@
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -272,7 +272,7 @@ Madmom = Callable[[Any, Any], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def madmom(monkeypatch: pytest.MonkeyPatch) -> Iterator[Madmom]:
+def madmom(monkeypatch: pytest.MonkeyPatch) -> Madmom:
     """Installs modules with the names, arguments and shapes of madmom's own; what was asked of them is noted."""
 
     def install(downbeats: Any, tempi: Any) -> list[dict[str, Any]]:
@@ -283,7 +283,7 @@ def madmom(monkeypatch: pytest.MonkeyPatch) -> Iterator[Madmom]:
             return data
 
         class Bars:
-            def __init__(self, beats_per_bar: Any, min_bpm: float = 55.0, max_bpm: float = 215.0, fps: Any = None):
+            def __init__(self, beats_per_bar: Any, *, fps: Any) -> None:
                 asked.append({"beats_per_bar": beats_per_bar, "fps": fps})
 
             def __call__(self, activations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -291,7 +291,7 @@ def madmom(monkeypatch: pytest.MonkeyPatch) -> Iterator[Madmom]:
                 return np.array(downbeats, float).reshape(-1, 2)
 
         class Tempo:
-            def __init__(self, method: str = "comb", fps: Any = None):
+            def __init__(self, *, fps: Any) -> None:
                 asked.append({"fps": fps})
 
             def __call__(self, activations: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -316,7 +316,7 @@ def madmom(monkeypatch: pytest.MonkeyPatch) -> Iterator[Madmom]:
             monkeypatch.setitem(sys.modules, name, module)
         return asked
 
-    yield install
+    return install
 
 
 def test_madmom_is_asked_as_it_wants_and_read_as_it_answers(madmom: Madmom) -> None:

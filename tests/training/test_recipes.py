@@ -58,7 +58,8 @@ def recipe(
         lines = [f"{key} = {list(value) if isinstance(value, tuple) else value}" for key, value in network.items()]
         text = (
             f'seed = 3\n[material]\ngroove_midi = "{groove_root}"\nbank = "{drum_bank}"\nheld_out_kits = ["held_"]\n'
-            f'corpus = "{corpus}"\nshards = 1\nvalidation_shards = 1\nscenes_per_shard = 2\nscene_s = 5.5\nprocesses = 1\n'
+            f'corpus = "{corpus}"\nshards = 1\nvalidation_shards = 1\nscenes_per_shard = 2\n'
+            "scene_s = 5.5\nprocesses = 1\n"
             "[network]\n" + "\n".join(lines) + f"\n[learning]\nsteps = {steps}\nbatch = 2\nlearning_rate = 1e-3\n"
             "warmup_steps = 2\n" + LEARNING[name]
         )
@@ -154,8 +155,7 @@ def test_an_odd_recipe_is_refused(recipe: Callable[..., Path], tmp_path: Path) -
     path.write_text(path.read_text().replace("stem = 2", "stems = 2"))
     with pytest.raises(TrainingError, match=r"not a recipe:(.|\n)*network\.stems"):
         drums_recipe.train(path, tmp_path / "run", device="cpu")
-    with pytest.raises(TrainingError, match=r"No checkpoint at"):
-        drums_recipe.train(recipe("drums"), tmp_path / "run", device="cpu", resume=tmp_path / "none.ckpt")
+    assert not (tmp_path / "run").exists()
 
 
 def test_batches_follow_from_the_step_alone(recipe: Callable[..., Path], corpus: Path, tmp_path: Path) -> None:

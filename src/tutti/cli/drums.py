@@ -92,9 +92,8 @@ def drums(
 
     def work(source: Path | str | BinaryIO, on_progress: OnProgress) -> Any:
         if isinstance(source, Path) and is_chart(source):
-            chart = read_chart(source)
-        else:
-            chart = ROW.run(source, checked, on_progress=on_progress)
+            return read_chart(source, corrections)
+        chart = ROW.run(source, checked, on_progress=on_progress)
         return chart if corrections is None else chart.edited(corrections)
 
     batch = Batch(

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tutti.errors import InputAccessError, InputError, InputNotFoundError, printable
 
@@ -61,8 +61,10 @@ def collect(names: Iterable[str], *, links: bool = False) -> list[Input]:
 def _link(address: str) -> Input:
     """Results of a link are called after the last part of its address that says something."""
     parts = urlsplit(address)
-    words = [value for _, value in parse_qsl(parts.query)][:1] or [Path(parts.path).stem or parts.hostname or "link"]
-    return Input(address, Path(re.sub(r"[^\w.-]+", "_", words[0])[:80] or "link"), is_link=True)
+    said = [value for _, value in parse_qsl(parts.query)] or [
+        Path(unquote(parts.path)).stem or parts.hostname or "link"
+    ]
+    return Input(address, Path(re.sub(r"[^\w-]+", "_", said[0])[:80]), is_link=True)
 
 
 def _expand(name: str) -> Iterator[Input]:

@@ -4,7 +4,7 @@
 |---|---|
 | source | Lars Muldjord; version 1.0, repository sfzinstruments/DrumGizmo.MuldjordKit, commit fc16571 |
 | licence | CC BY 4.0 |
-| layout here | `DrumGizmo/MuldjordKit/Samples/<piece>/<number>-<piece>-<microphone>.flac` below the folder that is given |
+| layout here | `DrumGizmo/MuldjordKit/Samples/<piece>/<number>-<piece>-<microphone>.flac` below the folder given |
 
 Trap: every microphone hears every piece, so one piece alone through all of them sounds as it does on a record.
 """

@@ -13,7 +13,7 @@ from tutti.datasets.singing import sing
 from tutti.errors import TrainingError
 from tutti.music.notes import Note
 
-__all__ = ["Players", "add_at", "released"]
+__all__ = ["SINGER_PROGRAM", "Players", "add_at", "released"]
 
 Rng = np.random.Generator
 Samples = NDArray[np.float32]

@@ -17,7 +17,6 @@ __all__ = ["BarPath", "track_bars"]
 
 Array = NDArray[np.float64]
 
-_USUAL_BPM = 115.0
 _USUAL_WEIGHT = 0.5
 """What a beat costs (nats) whose tempo is an octave away from the usual one."""
 _STEADINESS = 90.0
@@ -43,26 +42,31 @@ class BarPath:
 
 
 def track_bars(
-    beat: Array, downbeat: Array, frames_per_s: float, metres: Sequence[int], bpm_range: tuple[float, float]
+    beat: Array,
+    downbeat: Array,
+    frames_per_s: float,
+    metres: Sequence[int],
+    bpm_range: tuple[float, float],
+    usual_bpm: float = 115.0,
 ) -> tuple[BarPath, ...]:
     """The likeliest beats for each of `metres` (beats in a bar).
 
     `beat` and `downbeat` are probabilities (frames,), a downbeat counting as a beat. `bpm_range` bounds the beats a
-    minute. In fewer frames than the slowest beat has there are no beats.
+    minute, and those near `usual_bpm` are likelier. In fewer frames than the slowest beat has there are no beats.
     """
     shortest = max(2, int(np.floor(60 * frames_per_s / bpm_range[1])))
     longest = max(shortest + 1, int(np.ceil(60 * frames_per_s / bpm_range[0])))
     if len(beat) <= longest:
         nothing = np.zeros(0, np.intp)
         return tuple(BarPath(nothing, nothing, metre, -np.inf) for metre in metres)
-    return _Tracker(beat, downbeat, np.arange(shortest, longest + 1), metres, frames_per_s).paths()
+    return _Tracker(beat, downbeat, np.arange(shortest, longest + 1), metres, 60 * frames_per_s / usual_bpm).paths()
 
 
 class _Tracker:
     """One row for each place in each metre; one column for each length (frames) of the beat that follows."""
 
     def __init__(
-        self, beat: Array, downbeat: Array, lengths: NDArray[np.intp], metres: Sequence[int], frames_per_s: float
+        self, beat: Array, downbeat: Array, lengths: NDArray[np.intp], metres: Sequence[int], usual: float
     ) -> None:
         self.lengths, self.metres = lengths, metres
         self.frames, self.kept = len(beat), int(lengths[-1]) + 1
@@ -76,7 +80,7 @@ class _Tracker:
         self.quiet = np.concatenate([[0.0], np.cumsum(np.log((1 - beat) / (_SHARPNESS - 1)))])
         # from length i (column) to length j (row)
         self.change = -_STEADINESS * np.abs(lengths[:, None] / lengths[None, :] - 1)
-        self.change -= _USUAL_WEIGHT * np.log2(lengths / (60 * frames_per_s / _USUAL_BPM))[:, None] ** 2
+        self.change -= _USUAL_WEIGHT * np.log2(lengths / usual)[:, None] ** 2
         around = np.lib.stride_tricks.sliding_window_view(np.pad(beat, 3), 7)
         # few lengths to choose from must find beats at their own frames, however improbable
         self.possible = (beat >= _POSSIBLE) | (beat >= around.max(axis=1)) | (len(lengths) <= _FEW)

@@ -60,6 +60,7 @@ class Tracking:
     """How much likelier four beats in a bar are than another number, per beat (nats)."""
     slowest_bpm: float = 55.0
     fastest_bpm: float = 215.0
+    usual_bpm: float = 115.0
     confidence_slope: float = 8.0
     """The confidence is the logistic function of slope · (mean probability at the beats - middle)."""
     confidence_middle: float = 0.4
@@ -146,7 +147,12 @@ def hear_beats(
     if metre is not None:
         tracking = replace(tracking, metres=(per_bar,))
         if worth < 1:  # eighths, which the network does not answer for, beside the beats it does
-            tracking = replace(tracking, slowest_bpm=2 * tracking.slowest_bpm, fastest_bpm=2 * tracking.fastest_bpm)
+            tracking = replace(
+                tracking,
+                slowest_bpm=2 * tracking.slowest_bpm,
+                fastest_bpm=2 * tracking.fastest_bpm,
+                usual_bpm=2 * tracking.usual_bpm,
+            )
     if bpm is not None:
         tracking = replace(tracking, slowest_bpm=bpm * (1 - _DRIFT), fastest_bpm=bpm * (1 + _DRIFT))
     found = replace(grid_of(beat, downbeat, tracking, model), beat_quarters=worth)
@@ -167,7 +173,8 @@ def grid_of(beat: NDArray[np.float64], downbeat: NDArray[np.float64], tracking: 
     """The beats that probabilities at FRAMES_PER_S speak for."""
     if beat.max(initial=0.0) < 0.05:  # nothing that anyone would tap to
         return no_beats(method)
-    paths = track_bars(beat, downbeat, FRAMES_PER_S, tracking.metres, (tracking.slowest_bpm, tracking.fastest_bpm))
+    bpm_range = (tracking.slowest_bpm, tracking.fastest_bpm)
+    paths = track_bars(beat, downbeat, FRAMES_PER_S, tracking.metres, bpm_range, tracking.usual_bpm)
     best = max(paths, key=lambda path: path.log_likelihood + tracking.four_bonus * len(path.frames) * _is_four(path))
     if len(best.frames) < 2:
         return no_beats(method)

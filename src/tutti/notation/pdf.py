@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Final
 
-import pydyf
+import pydyf  # type: ignore[import-untyped]
 
 from tutti.notation.lettering import Face, font_of
 from tutti.notation.vector import At, Drawing
@@ -62,7 +62,7 @@ def to_pdf(pages: Sequence[Page], size_mm: tuple[float, float], units_per_mm: fl
 
 def to_png(page: Page, size_mm: tuple[float, float], units_per_mm: float, dpi: int = 150) -> bytes:
     """One page as a picture on white."""
-    import pypdfium2
+    import pypdfium2  # type: ignore[import-untyped]
 
     with _PDFIUM, pypdfium2.PdfDocument(to_pdf([page], size_mm, units_per_mm)) as document, io.BytesIO() as file:
         picture = document[0].render(scale=dpi / 72).to_pil()

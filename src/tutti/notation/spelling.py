@@ -7,11 +7,12 @@ as long as it sounds.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from math import gcd
 from typing import Literal
@@ -129,8 +130,7 @@ def spell(bar: Bar, is_pickup: bool = False) -> Voices:
     Raises OptionError when its divisions do not fit its metre, or a stroke lies on none of their parts.
     """
     grids = _grids(bar)
-    for stroke in bar.strokes:
-        _check(stroke, bar, grids)
+    _check(bar, grids)
     skipped = 0
     if is_pickup and bar.strokes:
         first = min(stroke.position for stroke in bar.strokes)
@@ -157,8 +157,10 @@ class _Grid:
         return self.start + self.length
 
     def slots(self, positions: Sequence[Fraction]) -> list[int]:
-        """Which parts `positions` begin, of those that lie here."""
-        return [int((p - self.start) / self.part) for p in positions if self.start <= p < self.end]
+        """Which parts `positions`, which rise, begin, of those that lie here."""
+        here = positions[bisect_left(positions, self.start) : bisect_left(positions, self.end)]
+        part = self.part
+        return [int((position - self.start) / part) for position in here]
 
     def half(self, second: bool) -> _Grid:
         return _Grid(self.start + (self.length / 2 if second else 0), self.length / 2, self.parts // 2)
@@ -176,18 +178,19 @@ def _grids(bar: Bar) -> list[_Grid]:
     return [_Grid(i * bar.beat_quarters, bar.beat_quarters, p) for i, p in enumerate(parts)]
 
 
-def _check(stroke: Stroke, bar: Bar, grids: Sequence[_Grid]) -> None:
-    if stroke.instrument not in PIECES:
-        raise OptionError(f"There is no drum {stroke.instrument!r}. Use one of: {', '.join(PIECES)}.")
-    if not 0 <= stroke.position < bar.quarters:
-        raise OptionError(
-            f"Stroke {stroke.id!r} is at {stroke.position}, outside its bar of {bar.quarters} quarter notes."
-        )
-    grid = grids[int(stroke.position / bar.beat_quarters)]
-    if (stroke.position - grid.start) % grid.part:
-        raise OptionError(
-            f"Stroke {stroke.id!r} is at {stroke.position}, which is on none of the {grid.parts} parts of its beat."
-        )
+def _check(bar: Bar, grids: Sequence[_Grid]) -> None:
+    beat, end = bar.beat_quarters, bar.quarters
+    for stroke in bar.strokes:
+        position = stroke.position
+        if stroke.instrument not in PIECES:
+            raise OptionError(f"There is no drum {stroke.instrument!r}. Use one of: {', '.join(PIECES)}.")
+        if not 0 <= position < end:
+            raise OptionError(f"Stroke {stroke.id!r} is at {position}, outside its bar of {end} quarter notes.")
+        grid = grids[int(position / beat)]
+        if (position - grid.start) % grid.part:
+            raise OptionError(
+                f"Stroke {stroke.id!r} is at {position}, which is on none of the {grid.parts} parts of its beat."
+            )
 
 
 def _voice(bar: Bar, voice: Voice, grids: Sequence[_Grid], origin: Fraction) -> list[Event]:
@@ -203,18 +206,16 @@ def _voice(bar: Bar, voice: Voice, grids: Sequence[_Grid], origin: Fraction) -> 
         return [Event(Fraction(0), length, _value_of(length) or Value("whole"), fills_bar=True)]
     events: list[Event] = []
     for group in _groups(bar, grids):
-        within = [event for grid in _spans(group, onsets) for event in _within(grid, onsets)]
-        events += _beamed([
-            replace(
-                event,
-                strokes=tuple(sorted(heads[event.position], key=lambda stroke: PIECES[stroke.instrument].place)),
-                graces=tuple(graces[event.position]),
-            )
-            for event in within
-        ])  # fmt: skip
+        written: list[Event] = []
+        for grid in _spans(group, onsets):
+            for event in _pattern(grid.length, grid.parts, tuple(grid.slots(onsets))):
+                position = grid.start + event.position
+                strokes = tuple(sorted(heads[position], key=lambda stroke: PIECES[stroke.instrument].place))
+                written.append(replace(event, position=position, strokes=strokes, graces=tuple(graces[position])))
+        events += _beamed(written)
     events = _with_long_rolls(events, bar)
     events = _with_long_rests(events, bar)
-    return [replace(event, position=event.position - origin) for event in events]
+    return [replace(event, position=event.position - origin) for event in events] if origin else events
 
 
 def _beam_groups(bar: Bar) -> tuple[int, ...]:
@@ -248,6 +249,13 @@ def _spans(group: list[_Grid], onsets: Sequence[Fraction]) -> list[_Grid]:
 
 def _is_tuplet(grid: _Grid, slots: Sequence[int]) -> bool:
     return not _is_power_of_two(grid.parts // gcd(grid.parts, *slots))
+
+
+@lru_cache(maxsize=4096)
+def _pattern(length: Fraction, parts: int, slots: tuple[int, ...]) -> tuple[Event, ...]:
+    """A beat, or what is written as one, that begins at 0: music has few of them, again and again."""
+    grid = _Grid(Fraction(0), length, parts)
+    return tuple(_within(grid, [slot * grid.part for slot in slots]))
 
 
 def _within(grid: _Grid, onsets: Sequence[Fraction]) -> list[Event]:
@@ -419,19 +427,26 @@ def _is_whole_beat(event: Event, bar: Bar) -> bool:
 def _without_double_rests(hands: list[Event], feet: list[Event]) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
     """Hide the rests of a voice that is silent all bar, and print a rest that both voices share once."""
     if feet[0].fills_bar:
-        centred = [replace(event, centred=event.is_rest) for event in hands]
-        return tuple(centred), (replace(feet[0], hidden=True),)
+        return tuple(map(_centred, hands)), (replace(feet[0], hidden=True),)
     if hands[0].fills_bar:
-        return (replace(hands[0], hidden=True),), tuple(replace(event, centred=event.is_rest) for event in feet)
+        return (replace(hands[0], hidden=True),), tuple(map(_centred, feet))
     shared = {(e.position, e.duration) for e in hands if e.is_rest} & {
         (e.position, e.duration) for e in feet if e.is_rest and not e.tuplet
     }
     return (
-        tuple(replace(e, centred=e.is_rest and (e.position, e.duration) in shared) for e in hands),
-        tuple(replace(e, hidden=e.is_rest and not e.tuplet and (e.position, e.duration) in shared) for e in feet),
+        tuple(_centred(e) if e.is_rest and (e.position, e.duration) in shared else e for e in hands),
+        tuple(
+            replace(e, hidden=True) if e.is_rest and not e.tuplet and (e.position, e.duration) in shared else e
+            for e in feet
+        ),
     )
 
 
+def _centred(event: Event) -> Event:
+    return replace(event, centred=True) if event.is_rest else event
+
+
+@cache
 def _value_of(quarters: Fraction) -> Value | None:
     """The value that lasts `quarters`, if one does with at most one dot."""
     for name, length in VALUES.items():

@@ -214,7 +214,7 @@ class _Writer:
                 if style.music_font:
                     lefts, lows, rights, highs = zip(*(face.letter(letter).box for letter in row), strict=True)
                     reach = min(lefts), min(lows), max(*rights, wide * face.units), max(highs)
-                    self._drawing.cover(tuple(part / face.units for part in reach), at)  # type: ignore[arg-type]
+                    self._drawing.cover(tuple(part / face.units for part in reach), at)
                 else:
                     self._drawing.cover((0.0, -0.25, wide, 0.75), at)
                 at = at._replace(x=at.x + wide * at.across)

@@ -60,8 +60,8 @@ def fit(
 ) -> Iterator[Step]:
     """Train `network` on `batches(step)` by the sum of `losses(network, batch)`; yields a Step after each update.
 
-    `batches` must depend on nothing but the step number, so that a run resumed from `Step.save` repeats itself. Raises
-    DeviceError.
+    `batches` must depend on nothing but the step number, and torch be seeded alike, so that a run resumed from
+    `Step.save` repeats itself. Raises DeviceError.
     """
     chosen = choose_device(device)
     fabric = Fabric(
@@ -76,7 +76,9 @@ def fit(
     if resume is not None:
         fabric.load(resume, state)
     wrapped.train()
+    seed = torch.initial_seed()
     for number in range(int(state["step"]), schedule.steps):
+        torch.manual_seed(seed + number)  # what is dropped at random is dropped again when a run goes on
         for group in optimiser.param_groups:
             group["lr"] = schedule.learning_rate * schedule.factor(number)
         parts = losses(wrapped, fabric.to_device(batches(number)))

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -92,7 +94,7 @@ def test_whatever_is_answered_strokes_of_a_family_are_apart_in_time_and_within_t
     )
     for pieces in FAMILIES.values():
         times_s = [hit.time_s for hit in hits if hit.instrument in pieces]
-        assert all(later - earlier > 1.9 * FRAME_S for earlier, later in zip(times_s, times_s[1:], strict=False))
+        assert all(later - earlier > 1.9 * FRAME_S for earlier, later in pairwise(times_s))
     assert all(0 <= hit.time_s <= frames * FRAME_S and hit.confidence >= threshold - 1e-6 for hit in hits)
 
 

@@ -72,7 +72,7 @@ def test_the_caller_follows_and_may_stop(levels: NDArray[np.uint8], monkeypatch:
     hear_hits(find_card("tutti-drums"), levels, device="cpu", on_window=lambda *call: calls.append(call))
     assert calls == [(0, 401), (200, 401), (400, 401), (401, 401)]
 
-    def stop(done: int, total: int) -> None:
+    def stop(_done: int, _total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -101,6 +101,7 @@ def test_a_full_gpu_hands_over_to_the_cpu_and_says_so(
 
     class FullGpu(FrameModel):
         def answers(self, levels: NDArray[np.uint8]) -> Answers:
+            assert levels.any()
             raise torch.cuda.OutOfMemoryError("no room")
 
     def load(_card: Any, device: str, _precision: str) -> FrameModel:

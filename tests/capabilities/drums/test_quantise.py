@@ -229,6 +229,12 @@ def test_a_song_full_of_triplets_is_not_swung() -> None:
     assert {bar.divisions for bar in sheet.bars} == {(3, 3, 3, 3)}
 
 
+def test_one_stroke_that_swing_may_move_has_no_spread() -> None:
+    beats = Beats(BeatGrid((1.5625, 2.875, 3.875), (1, 2, 1)), 0.9, False, "tutti")
+    sheet = quantise(DrumHits.of([DrumHit(0.0, "kick", 90, 0.9)]), beats)
+    assert [stroke.id for bar in sheet.bars for stroke in bar.strokes] == ["h0"]
+
+
 def test_a_flam_keeps_both_strokes() -> None:
     beats = steady(4)
     sheet = quantise(played(beats, [*groove(4), (4.95, "snare", 40)]), beats)

@@ -86,7 +86,7 @@ def test_a_tenth_of_a_second_with_one_stroke_is_written_at_the_last_resort() -> 
     assert (said.bpm, said.beats.method, said.beats.bpm_unreliable) == (pytest.approx(90), "user", False)
 
 
-def test_samples_that_are_no_numbers_are_silence_and_said(file: Path) -> None:
+def test_samples_that_are_no_numbers_are_silence_and_said() -> None:
     samples = SONG[0].copy()
     samples[40_000:41_000] = np.nan
     chart = run((samples, CLICK_RATE_HZ), NONE)
@@ -122,7 +122,7 @@ def test_the_user_knows_where_a_bar_begins() -> None:
 
 def test_other_trackers_obey_the_user_the_same_way(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Beats.at_bpm(121, 0.4, 6.5)
-    monkeypatch.setattr(run_module, "librosa_beats", lambda samples, rate_hz: found)
+    monkeypatch.setattr(run_module, "librosa_beats", lambda *_: found)
     assert run(SONG, with_options(beats="librosa")).beats == found
     seven = run(SONG, with_options(beats="librosa", bpm=240.0, metre="7/8")).beats
     assert (seven.bpm, seven.beats_per_bar, seven.beat_quarters) == (pytest.approx(240), 7, Fraction(1, 2))
@@ -219,7 +219,7 @@ def test_every_stage_is_told_of_and_ends() -> None:
 def test_a_caller_can_stop_at_any_stage(stage: str) -> None:
     reached: list[str] = []
 
-    def progress(name: str, done: float, total: float) -> None:
+    def progress(name: str, *_: float) -> None:
         reached.append(name)
 
     with pytest.raises(Cancelled):
@@ -240,6 +240,6 @@ def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
 
 def test_an_odd_kind_of_model_is_a_card_error(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = find_card("tutti-drums").model_copy(update={"name": "odd", "config": {"kind": "guess"}})
-    monkeypatch.setattr(run_module, "find_card", lambda name: odd)
+    monkeypatch.setattr(run_module, "find_card", lambda _: odd)
     with pytest.raises(CardError, match=r"kind = 'guess'\. Use frames, clips or adtof"):
         run(SONG, NONE)

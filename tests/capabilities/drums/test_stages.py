@@ -60,8 +60,8 @@ def test_another_question_or_recording_is_answered_anew(
     "damage",
     [
         lambda text: text[: len(text) // 2],
-        lambda text: "",
-        lambda text: "[]",
+        lambda _: "",
+        lambda _: "[]",
         lambda text: text.replace('"hits"', '"hats"'),
         lambda text: text.replace('"kick"', '"knock"'),
         lambda text: text.replace('"time_s"', '"when"'),

@@ -3,8 +3,9 @@ import torch
 
 from tutti.audio.log_frequency import NOTES_FRONT_END
 from tutti.capabilities.transcription.families import FAMILIES
-from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig, fold_batch_norms
+from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig
 from tutti.music.drum_kit import DRUM_CLASSES
+from tutti.nets.folding import fold_batch_norms
 
 SMALL = NotesNetConfig(stem=4, column=4, width=8, blocks=2, spectrum_width=8, spectrum_blocks=1)
 

@@ -168,7 +168,8 @@ def read_rhythm(times_s: Floats, instruments: Ints, grid: Grid) -> Reading:
     if swing is not None:
         path = _best_path(events, grid, divisions, _FIRST_SPREAD_S, None)
     for _ in range(_REVISIONS):
-        spread_s = float(np.clip(1.48 * np.median(np.abs(path.late_s[~path.moved])), *_SPREAD_S))
+        kept_s = np.abs(path.late_s[~path.moved])
+        spread_s = float(np.clip(1.48 * np.median(kept_s), *_SPREAD_S)) if len(kept_s) else _FIRST_SPREAD_S
         path = _best_path(events, grid, divisions, spread_s, _evidence(events, grid, path))
     if swing is not None and swing.unit == "eighth":
         path, swing = _swing_or_triplets(path, events, swing)

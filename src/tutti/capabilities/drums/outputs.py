@@ -9,13 +9,12 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from tutti.capabilities.drums.quantise import score_positions
-from tutti.capabilities.drums.timeline import timeline_of
+from tutti.capabilities.drums.timeline import Timeline, timeline_of
 from tutti.capabilities.drums.types import DrumChart
 from tutti.capabilities.drums.writing_down import options_of, written_out
 from tutti.errors import EngravingError, InputAccessError, InputNotFoundError, OptionError
 from tutti.music.drum_hits import DrumHit, hit_id
 from tutti.music.drum_kit import key_of_class
-from tutti.music.midi import to_midi_bytes
 from tutti.music.notes import Note, Notes
 from tutti.notation.engraving import Backend, Engraving, Paper, engrave
 from tutti.notation.layout import bar_number
@@ -94,13 +93,19 @@ def quantised_midi(chart: DrumChart) -> bytes:
     timeline = timeline_of(sheet, chart.beats)
     hits = {hit_id(index): hit for index, hit in enumerate(chart.hits)}
     played = ((timeline.seconds(one.quarters), hits[one.id]) for one in score_positions(sheet))
-    return to_midi_bytes(_notes(played), timeline.tempo_map, timeline.time_signatures)
+    return _midi(played, timeline)
 
 
 def played_midi(chart: DrumChart) -> bytes:
     """Every stroke when it was played, on the bars of `quantised_midi`."""
     timeline = timeline_of(written_out(chart), chart.beats)
     played = ((hit.time_s, hit) for hit in chart.hits)
+    return _midi(played, timeline)
+
+
+def _midi(played: Iterable[tuple[float, DrumHit]], timeline: Timeline) -> bytes:
+    from tutti.music.midi import to_midi_bytes  # what prints needs no library of MIDI
+
     return to_midi_bytes(_notes(played), timeline.tempo_map, timeline.time_signatures)
 
 

@@ -272,12 +272,12 @@ def _divisions_of(bar: Bar) -> tuple[int, ...]:
     """The fewest parts of each beat on which all its strokes lie."""
     worth = bar.beat_quarters
     choices = _PARTS_COMPOUND if worth == Fraction(3, 2) else _PARTS
-    result = []
-    for beat in range(int(bar.quarters / worth)):
-        into = [(stroke.position - beat * worth) / worth for stroke in bar.strokes]
-        inside = [place for place in into if 0 <= place < 1]
-        result.append(next(n for n in choices if all((place * n).denominator == 1 for place in inside)))
-    return tuple(result)
+    beats = int(bar.quarters / worth)
+    parts: list[set[int]] = [set() for _ in range(beats)]
+    for position in {stroke.position for stroke in bar.strokes}:
+        place = position / worth
+        parts[int(place)].add(place.denominator)
+    return tuple(next(n for n in choices if all(n % part == 0 for part in struck)) for struck in parts)
 
 
 def _with_tempi(bars: list[Bar], beats: list[int], ends_s: list[float]) -> list[Bar]:

@@ -30,7 +30,7 @@ from tutti.capabilities.drums.writing_down import write_down
 from tutti.errors import Cancelled, CardError, OutputError
 from tutti.listening.beats import hear_beats, last_resort, librosa_beats, madmom_beats, nearest_downbeat
 from tutti.listening.htdemucs import DemucsOptions
-from tutti.listening.stems import Stems, separate
+from tutti.listening.stems import Stems, demucs_available, separate
 from tutti.music.beats import Beats, beats_of_metre
 from tutti.music.drum_hits import DrumHits
 from tutti.weights.cards import Card, find_card
@@ -193,9 +193,10 @@ class _Job:
             repository=options.demucs_repository,
             device=options.device,
         )
-        asked = ("stems", "shifts", "overlap", "segment_s")
+        depends = self._asked("stems", "shifts", "overlap", "segment_s", "demucs_repository")
+        depends["demucs_is_here"] = options.stems == "auto" and demucs_available(demucs)
         return self.stages.stems(
-            self._asked(*asked),
+            depends,
             lambda: separate(
                 self.source,
                 self.folder,
@@ -208,8 +209,8 @@ class _Job:
 
     @cached_property
     def hits(self) -> Heard:
-        depends = self._asked("model", "onset_threshold", "clip", "bpm", "stems", "shifts", "overlap", "segment_s")
-        depends["weights"] = self.card.sha256
+        depends = self._asked("model", "onset_threshold", "clip", "bpm")
+        depends |= {"weights": self.card.sha256, "config": self.card.config, "stems": self.stems.detail}
         return self.stages.hits(depends, self._hear_hits)
 
     def _hear_hits(self) -> Heard:
@@ -227,12 +228,10 @@ class _Job:
                     ),
                 )
             case "clips":
-                samples = read_audio(drums, sample_rate_hz=_FOREIGN_RATE_HZ, mono=True).samples
-                self._duration_s = len(samples) / _FOREIGN_RATE_HZ
+                samples = self._samples(drums)
                 return hear_clips(self.card, samples, options.bpm, options.clip, lambda d, t: self.watch("hits", d, t))
             case "adtof":
-                samples = read_audio(drums, sample_rate_hz=_FOREIGN_RATE_HZ, mono=True).samples
-                self._duration_s = len(samples) / _FOREIGN_RATE_HZ
+                samples = self._samples(drums)
                 return hear_user_weights(self.card, samples, lambda done, total: self.watch("hits", done, total))
             case name:
                 raise CardError(
@@ -256,7 +255,7 @@ class _Job:
                 self.levels(None), bpm=options.bpm, metre=metre, device=options.device, precision=options.precision
             )
         else:
-            samples = read_audio(self.source, sample_rate_hz=_FOREIGN_RATE_HZ, mono=True).samples
+            samples = self._samples(self.source)
             beats, warnings = (
                 (madmom_beats(samples), ())
                 if options.beats == "madmom"
@@ -273,6 +272,13 @@ class _Job:
         self.watch("beats", 1, 1)
         return beats, warnings
 
+    def _samples(self, source: Source) -> NDArray[np.float32]:
+        """All of it at the rate that foreign models hear, mono."""
+        audio = read_audio(source, sample_rate_hz=_FOREIGN_RATE_HZ, mono=True)
+        self._duration_s = audio.duration_s
+        self.warnings += [warning for warning in audio.warnings if warning not in self.warnings]
+        return audio.samples
+
     def levels(self, drums: Path | None) -> NDArray[np.uint8]:
         """Stored levels of the separated drums, or of the recording; each is decoded once."""
         if drums not in self._levels:
@@ -283,7 +289,7 @@ class _Job:
                     parts.append(part)
                     self.watch("listen", heard.seconds, stream.duration_s or 0)
                 if drums is None:
-                    self.warnings += stream.warnings
+                    self.warnings += [warning for warning in stream.warnings if warning not in self.warnings]
             self._duration_s = heard.seconds
             self._levels[drums] = np.concatenate(parts, axis=1)
         return self._levels[drums]

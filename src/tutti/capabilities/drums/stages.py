@@ -40,7 +40,7 @@ def recording_digest(source: Source) -> str:
         return hashlib.sha256(source).hexdigest()
     samples, rate_hz = source  # type: ignore[misc]
     array = np.ascontiguousarray(samples)
-    shape = f"{rate_hz} {array.dtype.str} {array.shape}"
+    shape = f"{int(rate_hz)} {array.dtype.str} {array.shape}"
     return hashlib.sha256(array.tobytes() + shape.encode()).hexdigest()
 
 
