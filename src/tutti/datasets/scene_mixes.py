@@ -11,7 +11,7 @@ from tutti.audio.bands import DB_PER_UNIT, STEPS_PER_UNIT
 from tutti.datasets.drum_scenes import Hit
 from tutti.datasets.scene_shards import SceneShards, StoredScene
 
-__all__ = ["Mix", "draw_mix"]
+__all__ = ["RECORDS", "TRAINING", "Balance", "Mix", "draw_mix"]
 
 Rng = np.random.Generator
 Levels = NDArray[np.float32]
@@ -27,25 +27,52 @@ class Mix:
     beats: tuple[tuple[float, int], ...]
 
 
-def draw_mix(shards: SceneShards, rng: Rng, frames: int, frame_s: float) -> Mix:
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How often a mix is what, as shares that sum to 1, and how loud the band is beside the drums (dB)."""
+
+    drums: float
+    """Drums alone."""
+    song: float
+    """Drums and their band."""
+    stranger: float
+    """Drums and another band, below them: beats of two pieces at once are no one's."""
+    stem: float
+    """A separated stem: something of the band is left, some of the drums is gone."""
+    band: float
+    """The band alone."""
+    silence: float
+    song_db: tuple[float, float]
+    stranger_db: tuple[float, float] = (-14.0, 0.0)
+    stem_db: tuple[float, float] = (-32.0, -10.0)
+
+
+TRAINING = Balance(drums=0.25, song=0.37, stranger=0.16, stem=0.16, band=0.05, silence=0.01, song_db=(-9.0, 12.0))
+"""Harder than records are, so that there is something to learn."""
+RECORDS = Balance(drums=0.3, song=0.5, stranger=0.0, stem=0.15, band=0.05, silence=0.0, song_db=(-8.0, 4.0))
+"""As records are mixed: what thresholds are chosen on."""
+
+
+def draw_mix(shards: SceneShards, rng: Rng, frames: int, frame_s: float, balance: Balance = TRAINING) -> Mix:
     """A stretch of a scene as some recording might hold it."""
     scene = shards.draw(rng)
     drums, band, begin = _crop(scene, rng, frames)
     hits, beats = scene.hits, scene.beats
-    kind = rng.random()
-    if kind < 0.25:
-        levels = drums
-    elif kind < 0.62:
-        levels = _sum(drums, band, rng.uniform(-9, 12))
-    elif kind < 0.78:  # another band: beats of two pieces at once are no one's, so the drums stay well above it
-        other, _ = _stranger(shards, rng, frames)
-        levels = _sum(drums, other, rng.uniform(-14, 0))
-    elif kind < 0.94:  # a separated stem: something of the band is left, some of the drums is gone
-        levels = _masked(_sum(drums, band, rng.uniform(-32, -10)), rng)
-    elif kind < 0.99:
-        levels, hits = band, ()
-    else:
-        levels, hits, beats = np.zeros_like(drums), (), ()
+    shares = (balance.drums, balance.song, balance.stranger, balance.stem, balance.band, balance.silence)
+    match int(np.searchsorted(np.cumsum(shares), rng.random(), side="right")):
+        case 0:
+            levels = drums
+        case 1:
+            levels = _sum(drums, band, rng.uniform(*balance.song_db))
+        case 2:
+            other, _ = _stranger(shards, rng, frames)
+            levels = _sum(drums, other, rng.uniform(*balance.stranger_db))
+        case 3:
+            levels = _masked(_sum(drums, band, rng.uniform(*balance.stem_db)), rng)
+        case 4:
+            levels, hits = band, ()
+        case _:
+            levels, hits, beats = np.zeros_like(drums), (), ()
     levels = np.where(levels > 0, levels + _tone(rng, levels.shape[-1]), 0.0).clip(0.0, 2.0).astype(np.float32)
     start_s, end_s = begin * frame_s, (begin + frames) * frame_s
     inside = tuple(

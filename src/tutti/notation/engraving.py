@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from tutti.errors import EngravingError, MissingExtraError, OptionError, printable
-from tutti.notation.lilypond import to_lilypond
 from tutti.notation.musicxml import to_musicxml
 from tutti.notation.sheet import Sheet
 
@@ -99,6 +98,8 @@ def engrave(
                 )
             return _ByVerovio(musicxml, sheet, paper)
         case "lilypond":
+            from tutti.notation.lilypond import to_lilypond
+
             return _ByLilyPond(musicxml, _required_lilypond(), to_lilypond(sheet, paper).encode(), time_limit_s)
         case "musescore":
             return _ByMuseScore(musicxml, _required_musescore(), time_limit_s)

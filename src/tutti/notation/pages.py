@@ -151,7 +151,7 @@ def _engraved(musicxml: bytes, sheet: Sheet, width: float, seed: int) -> _Engrav
 
     verovio.enableLog(verovio.LOG_OFF)
     toolkit = verovio.toolkit()
-    breaks = "line" if b"new-system" in musicxml else "none"
+    breaks = "encoded" if b"new-system" in musicxml else "none"
     toolkit.setOptions({**_OPTIONS, "pageWidth": max(100, round(width / 10))})
     toolkit.resetXmlIdSeed(seed)
     score = musicxml.decode()
@@ -194,9 +194,10 @@ def _rests(count: int, unit: int) -> str:
 
 
 def _take_out_room(root: ET.Element) -> None:
-    for parent in root.iter(f"{SVG}g"):
-        for child in [child for child in parent if _ROOM in child.get("class", "").split()]:
-            parent.remove(child)
+    for layer in root.iter(f"{SVG}g"):
+        if layer.get("class") == "layer":
+            for child in [child for child in layer if _ROOM in child.get("class", "").split()]:
+                layer.remove(child)
 
 
 def _plain_glyph_names(svg: str) -> str:

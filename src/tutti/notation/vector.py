@@ -25,6 +25,7 @@ _BOLD: Final = frozenset({"ending", "reh", "tempo", "title"})
 _ITALIC: Final = frozenset({"dir", "mNum"})
 _STYLED: Final = frozenset({"color", "fill", "font-family", "font-size", "font-style", "font-weight"})
 _LINE: Final = re.compile(r"M(-?[\d.]+) (-?[\d.]+) L(-?[\d.]+) (-?[\d.]+)")
+_MOVED_AND_SCALED: Final = re.compile(r"translate\((-?[\d.]+), (-?[\d.]+)\) scale\(([\d.]+), ([\d.]+)\)")
 _TRANSFORM: Final = re.compile(r"(translate|scale)\(\s*([-\d.e]+)(?:[\s,]+([-\d.e]+))?\s*\)")
 _ROUND: Final = 0.5523
 """How far the points that steer lie along the tangent, in radii, for a quarter of a circle."""
@@ -41,6 +42,8 @@ class At(NamedTuple):
 
     def within(self, outer: At) -> At:
         """Scaled and moved once more, by `outer`."""
+        if outer == _AS_IT_IS:
+            return self
         return At(
             self.across * outer.across,
             self.down * outer.down,
@@ -231,8 +234,12 @@ class _Writer:
 
 def _own_place(element: ET.Element) -> At:
     """What an element's own transform says, the last of it first."""
+    transform = element.get("transform", "")
+    if usual := _MOVED_AND_SCALED.fullmatch(transform):
+        x, y, across, down = map(float, usual.groups())
+        return At(across, down, x, y)
     at = _AS_IT_IS
-    for name, first, second in reversed(_TRANSFORM.findall(element.get("transform", ""))):
+    for name, first, second in reversed(_TRANSFORM.findall(transform)):
         if name == "translate":
             at = at.within(At(x=float(first), y=float(second or 0)))
         else:

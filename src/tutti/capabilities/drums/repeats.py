@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Literal
 
 from tutti.notation.sheet import Bar, Sheet, Stroke
@@ -109,10 +108,8 @@ def mark_fills(sheet: Sheet) -> Sheet:
     """`sheet` with "Fill" over bars that leave the groove for the drums and lead to something new: a section, a crash,
     or the groove again."""
     bars = list(sheet.bars)
-    loud = [_loud(bar) for bar in sheet.bars]
     for row, bar in enumerate(sheet.bars[:-1]):
-        before = [r for r in range(max(0, row - _WINDOW), row) if sheet.bars[r].strokes]
-        around = [sheet.bars[r] for r in before]
+        around = [b for b in sheet.bars[max(0, row - _WINDOW) : row] if b.strokes]
         if len(around) < 2 or not bar.strokes:
             continue
         following = sheet.bars[row + 1]
@@ -122,9 +119,9 @@ def mark_fills(sheet: Sheet) -> Sheet:
         usual = sorted(_count(b, _DRUMS) for b in around)[len(around) // 2]
         more = _count(bar, _DRUMS) - usual
         toms = _count(bar, _TOMS) - max(_count(b, _TOMS) for b in around)
-        unlike = max(_likeness(loud[row], loud[r]) for r in before) < 0.7
-        back = max(_likeness(loud[row + 1], loud[r]) for r in before) > 0.7
-        if unlike and (more >= 3 or toms >= 2) and (leads_on or (back and toms >= 2)):
+        if (more < 3 and toms < 2) or max(_likeness(bar, b) for b in around) >= 0.7:
+            continue
+        if leads_on or (toms >= 2 and max(_likeness(following, b) for b in around) > 0.7):
             bars[row] = replace(bar, text="Fill")
     return replace(sheet, bars=tuple(bars))
 
@@ -133,11 +130,8 @@ def _count(bar: Bar, instruments: frozenset[str]) -> int:
     return sum(stroke.instrument in instruments and not stroke.ghost for stroke in bar.strokes)
 
 
-def _loud(bar: Bar) -> frozenset[tuple[Fraction, str]]:
-    return frozenset((stroke.position, stroke.instrument) for stroke in bar.strokes if not stroke.ghost)
-
-
-def _likeness(one: frozenset[tuple[Fraction, str]], other: frozenset[tuple[Fraction, str]]) -> float:
+def _likeness(one: Bar, other: Bar) -> float:
     """The share of strokes that two bars have in common (0-1)."""
-    together = one | other
-    return len(one & other) / len(together) if together else 1.0
+    sides = [{(s.position, s.instrument) for s in bar.strokes if not s.ghost} for bar in (one, other)]
+    together = sides[0] | sides[1]
+    return len(sides[0] & sides[1]) / len(together) if together else 1.0

@@ -21,8 +21,8 @@ from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
 from tutti.capabilities.drums.decode import FAMILIES, Answers, Thresholds, decode_hits
 from tutti.capabilities.drums.hearing import FrameModel, build_frame_model
 from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
-from tutti.capabilities.drums.targets import INAUDIBLE_DB, losses, targets_of
-from tutti.datasets.scene_mixes import Mix, draw_mix
+from tutti.capabilities.drums.targets import losses, targets_of
+from tutti.datasets.scene_mixes import RECORDS, Mix, draw_mix
 from tutti.datasets.scene_shards import SceneShards
 from tutti.training.calibration import fit_logistic
 from tutti.training.loop import Schedule, fit
@@ -33,6 +33,8 @@ __all__ = ["DrumsRecipe", "train"]
 
 _EDGE_FRAMES = 20
 """Frames at both ends of a crop that lack context and teach nothing."""
+_SOFT_DB = -30.0
+"""Strokes so far below the loudest of their scene are neither asked of validation nor wrong when they are given."""
 _NEVER = 1.1  # a threshold that no probability reaches
 _CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 
@@ -43,7 +45,7 @@ class DrumsLearning(Table):
     crop_frames: int = Field(400, ge=128)
     learning_rate: float = Field(3e-3, gt=0)
     warmup_steps: int = Field(200, ge=1)
-    validation_pieces: int = Field(64, ge=1)
+    validation_pieces: int = Field(96, ge=1)
     validation_frames: int = Field(1600, ge=256)
 
 
@@ -105,7 +107,7 @@ def _validate(recipe: DrumsRecipe, shards: SceneShards, weights: Path) -> None:
     model = build_frame_model(weights, recipe.network, torch.device("cpu"), "fp32")
     frames = recipe.learning.validation_frames
     mixes = [
-        draw_mix(shards, np.random.default_rng((recipe.seed, 11, number)), frames, DRUMS_FRONT_END.frame_s)
+        draw_mix(shards, np.random.default_rng((recipe.seed, 11, number)), frames, DRUMS_FRONT_END.frame_s, RECORDS)
         for number in range(recipe.learning.validation_pieces)
     ]
     heard = [_heard(model, mix) for mix in mixes]
@@ -146,9 +148,9 @@ def _judged(mixes: Sequence[Mix], heard: Sequence[Answers], family: str, thresho
     for mix, answers in zip(mixes, heard, strict=True):
         hits = decode_hits(answers, thresholds, DRUMS_FRONT_END.frame_s)
         played = [hit for hit in mix.hits if hit.instrument in FAMILIES[family] and hit.time_s >= 0]
-        soft_s = np.array([hit.time_s for hit in played if hit.level_db < INAUDIBLE_DB])
+        soft_s = np.array([hit.time_s for hit in played if hit.level_db < _SOFT_DB])
         kept = [hit for hit in hits if not len(soft_s) or np.abs(soft_s - hit.time_s).min() > 0.03]
-        truth_s = np.sort([hit.time_s for hit in played if hit.level_db >= INAUDIBLE_DB])
+        truth_s = np.sort([hit.time_s for hit in played if hit.level_db >= _SOFT_DB])
         matched: set[int] = set()
         if kept and len(truth_s):
             times_s = np.array([hit.time_s for hit in kept])
