@@ -16,7 +16,7 @@ EXTRAS := http,s3,onnx,jax,service,demucs,link,librosa,hdf5,lilypond,train,dev
 
 run: $(STAMP)
 	$(BIN)/tutti transcribe "$(or $(AUDIO),examples/guitar_solo.flac)" -o "$(OUT)/" --format mid,json,png
-	$(BIN)/tutti drums "$(or $(AUDIO),examples/drum_groove.flac)" -o "$(OUT)/drums/"
+	$(BIN)/tutti drums "$(or $(AUDIO),examples/drum_groove.flac)" -o "$(OUT)/drums/" --format pdf,json,mid,png
 
 test: $(STAMP)
 	$(BIN)/ruff check .

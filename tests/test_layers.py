@@ -8,6 +8,12 @@ from pathlib import Path
 import pytest
 
 import tutti
+from tutti.capabilities.drums.types import Provenance
+from tutti.capabilities.drums.writing_down import Draft
+from tutti.music.beats import Beats
+from tutti.music.drum_hits import DrumHit, DrumHits
+from tutti.music.sections import Sections
+from tutti.music.timing import BeatGrid
 
 PACKAGE = Path(tutti.__file__).parent
 FRAMEWORKS = {"torch", "jax", "onnxruntime", "lightning", "matplotlib", "scipy", "soundfile", "av"}
@@ -40,6 +46,20 @@ def test_help_is_listed_without_what_the_commands_need() -> None:
 
 def test_help_of_a_verb_loads_no_framework() -> None:
     assert loaded_by("from tutti.cli.main import main; main(['transcribe', '--help'])") & FRAMEWORKS == set()
+
+
+def test_correcting_a_chart_loads_no_framework(tmp_path: Path) -> None:
+    """It reads, writes down and engraves: a second's work, which frameworks would double."""
+    beats = Beats(BeatGrid((0.0, 0.5, 1.0, 1.5, 2.0), (1, 2, 3, 4, 1)), 0.9, False, "tutti")
+    provenance = Provenance("0.1.0", "m", "0" * 64, "cpu", "fp32", "song.wav", {}, "tutti", {})
+    hits = DrumHits.of([DrumHit(0.0, "kick", 90, 0.9), DrumHit(0.5, "snare", 90, 0.9)])
+    chart = Draft(hits, beats, "Song", "", Sections(), 3.0, provenance).written()
+    (tmp_path / "chart.json").write_text(chart.to_json())
+    (tmp_path / "fix.toml").write_text('drop = ["h1"]')
+    arguments = ["drums", str(tmp_path / "chart.json"), "--edit", str(tmp_path / "fix.toml"), "-f", "pdf", "-q"]
+    loaded = loaded_by(f"from tutti.cli.main import main; main({arguments})")
+    assert (tmp_path / "chart.pdf").read_bytes().startswith(b"%PDF")
+    assert loaded & {*FRAMEWORKS, "mir_eval", "symusic", "PIL"} == set()
 
 
 def test_every_part_of_the_package_has_its_place_in_the_layers() -> None:

@@ -80,3 +80,13 @@ def test_what_cannot_be_asked_is_refused_before_listening(heard: list[Any], flag
     result = CliRunner().invoke(app, [str(tmp_path / "song.wav"), *flags])
     assert result.exit_code != 0
     assert heard == []
+
+
+def test_a_chart_is_printed_otherwise_without_listening(chart: DrumChart, heard: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "song.json").write_text(chart.to_json())
+    flags = ["--title", "Other & more", "--repeats", "none", "-f", "json", "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(app, [str(tmp_path / "song.json"), *flags]).exit_code == 0
+    written = json.loads((tmp_path / "out" / "song.json").read_text())
+    assert (written["title"], written["provenance"]["options"]["repeats"]) == ("Other & more", "none")
+    assert written["provenance"]["options"]["paper"] == chart.provenance.options["paper"]
+    assert heard == []

@@ -95,6 +95,11 @@ def test_a_roll_alone_is_as_long_as_it_sounds() -> None:
     assert read(spell(tab(snare="-r - - x")).hands) == "r8 8 r4 r4 4"
 
 
+def test_a_roll_under_a_beam_stays_there() -> None:
+    assert read(spell(tab("3/8", snare="r - x")).hands) == "8 r8 8"
+    assert read(spell(tab("3/8", snare="r - xxx")).hands).startswith("8[ r8 ")
+
+
 def test_a_flam_stands_before_its_stroke_and_takes_no_time() -> None:
     first, *_ = spell(tab(snare="f - - -", kick="x - - -")).hands
     assert [stroke.grace for stroke in (*first.graces, *first.strokes)] == [True, False]

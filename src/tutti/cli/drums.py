@@ -26,6 +26,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 @app.command(ROW.verb)
 @with_options(ROW.options_type)
 def drums(
+    context: typer.Context,
     inputs: Annotated[
         list[str],
         typer.Argument(
@@ -85,14 +86,16 @@ def drums(
     """
     from tutti.capabilities.drums.chart_file import is_chart, read_chart
     from tutti.capabilities.drums.corrections import read_corrections
+    from tutti.capabilities.drums.writing_down import ENGRAVING
 
     checked = ROW.options(options)
     corrections = None if edit is None else read_corrections(edit)
+    engraving = {name: options[name] for name in ("title", *ENGRAVING) if _was_given(context, name)}
     jobs = plan(collect(inputs, links=True), output, formats, ROW.formats)
 
     def work(source: Path | str | BinaryIO, on_progress: OnProgress) -> Any:
         if isinstance(source, Path) and is_chart(source):
-            return read_chart(source, corrections)
+            return read_chart(source, corrections, engraving)
         chart = ROW.run(source, checked, on_progress=on_progress)
         return chart if corrections is None else chart.edited(corrections)
 
@@ -110,3 +113,8 @@ def drums(
     )
     if batch.run(jobs):
         raise typer.Exit(1)
+
+
+def _was_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "COMMANDLINE"

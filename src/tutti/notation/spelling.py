@@ -384,7 +384,7 @@ def _with_long_rolls(events: list[Event], bar: Bar) -> list[Event]:
     out: list[Event] = []
     while events:
         event, *events = events
-        if event.tremolo and _is_whole_beat(event, bar):
+        if event.tremolo and not event.beam and _is_whole_beat(event, bar):
             free = 0
             while free < len(events) and events[free].is_rest and _is_whole_beat(events[free], bar):
                 free += 1

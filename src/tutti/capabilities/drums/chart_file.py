@@ -17,7 +17,7 @@ lies is not written: files are passed on, and paths in a file from elsewhere are
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
 from itertools import pairwise
@@ -175,8 +175,14 @@ class _File(_Part):
     provenance: _Provenance
 
 
-def read_chart(source: str | PathLike[str] | bytes, corrections: Corrections | None = None) -> DrumChart:
+def read_chart(
+    source: str | PathLike[str] | bytes,
+    corrections: Corrections | None = None,
+    engraving: Mapping[str, Any] | None = None,
+) -> DrumChart:
     """The chart in a file that `to_json` wrote, or in its bytes, with `corrections` made and its sheet written again.
+
+    `engraving` are options for print (`title`, `repeats`, `engraver`, `paper`) that take the place of the file's.
 
     `recording` and `backing` are None. Raises InputNotFoundError, InputAccessError, ChartFileError, CorrectionError.
     """
@@ -185,6 +191,7 @@ def read_chart(source: str | PathLike[str] | bytes, corrections: Corrections | N
         raise ChartFileError(f"{name} is more than {MAX_FILE_BYTES} bytes; no drum chart is so long.")
     try:
         draft = _draft(_File.model_validate_json(data))
+        draft = draft.engraved(engraving or {})
         if corrections is None:
             return draft.written()
     except ValidationError as error:

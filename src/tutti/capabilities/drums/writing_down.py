@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tutti.capabilities.drums.quantise import quantise
 from tutti.capabilities.drums.types import DrumChart, Options, Provenance
@@ -12,9 +14,10 @@ from tutti.music.drum_hits import DrumHits
 from tutti.music.sections import Sections
 from tutti.notation.sheet import Sheet
 
-__all__ = ["Draft", "options_of", "write_down", "written_out"]
+__all__ = ["ENGRAVING", "Draft", "options_of", "write_down", "written_out"]
 
-_ENGRAVING = ("repeats", "engraver", "paper")
+ENGRAVING = ("repeats", "engraver", "paper")
+"""Options that say how a chart is printed, not what is heard."""
 
 
 def write_down(
@@ -65,6 +68,11 @@ class Draft:
             backing=chart.backing,
         )
 
+    def engraved(self, engraving: Mapping[str, Any]) -> Draft:
+        """With other options for print: `title`, and those of ENGRAVING."""
+        provenance = replace(self.provenance, options={**self.provenance.options, **engraving})
+        return replace(self, provenance=provenance, title=engraving.get("title", self.title))
+
     def sheet(self, options: Options) -> Sheet:
         """As `write_down`."""
         return write_down(self.hits, self.beats, options, self.title, sections=self.sections, note=self.note)
@@ -94,7 +102,7 @@ def written_out(chart: DrumChart) -> Sheet:
 def options_of(provenance: Provenance) -> Options:
     """How a chart is engraved, as its provenance says; what it does not say is as it is by default."""
     said = provenance.options
-    return Options(**{name: said[name] for name in _ENGRAVING if name in said})
+    return Options(**{name: said[name] for name in ENGRAVING if name in said})
 
 
 def _sections(sheet: Sheet, duration_s: float) -> Sections:
