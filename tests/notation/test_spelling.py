@@ -96,7 +96,6 @@ def test_a_roll_alone_is_as_long_as_it_sounds() -> None:
 
 
 def test_a_roll_under_a_beam_stays_there() -> None:
-    assert read(spell(tab("3/8", snare="r - x")).hands) == "8 r8 8"
     assert read(spell(tab("3/8", snare="r - xxx")).hands).startswith("8[ r8 ")
 
 

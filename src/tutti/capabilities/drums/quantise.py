@@ -34,6 +34,7 @@ FEET = frozenset({"kick", "hihat_pedal"})
 _ROW = {name: row for row, name in enumerate(DRUM_CLASSES)}
 _PARTS = (1, 2, 3, 4, 6, 8, 12)
 _PARTS_COMPOUND = (1, 3, 2, 6, 4, 12)
+_COMPOUND_METRES = ((6, 8), (9, 8), (12, 8))
 _NEW_TEMPO = 0.08
 _STEADY_BARS = 4
 _GRACE_QUARTERS = Fraction(1, 16)
@@ -169,7 +170,10 @@ class _Paper:
         for row in rows:
             beats = int(self.grid.bar_lengths[starts[row]])
             numerator, denominator = _metre(beats, worth)
-            placed = tuple(sorted(by_bar[row], key=lambda s: (s.position, not s.grace, _ROW[s.instrument])))
+            struck = by_bar[row]
+            if worth == Fraction(1, 2) and (numerator, denominator) in _COMPOUND_METRES:
+                struck = _on_32nds(struck)  # printed in dotted quarters, finer than their twelfths there are none
+            placed = tuple(sorted(struck, key=lambda s: (s.position, not s.grace, _ROW[s.instrument])))
             bar = Bar(numerator, denominator, placed, start_s=float(self.grid.times_s[starts[row]]))
             bars.append(replace(bar, divisions=_divisions_of(bar)))
         begin = int(starts[rows[0]])
@@ -266,6 +270,20 @@ def _strokes(hits: DrumHits, grid: Grid, doubtful_below: float) -> tuple[list[tu
     for row, struck in grace.items():
         placed.append((slots[heads_of.get(struck, struck)], stroke(row, is_grace=True)))
     return placed, reading.swing
+
+
+def _on_32nds(strokes: Sequence[Stroke]) -> list[Stroke]:
+    """Each at the 32nd at or before it; strokes of one piece that meet become one head."""
+    moved: dict[tuple[Fraction, str, bool], Stroke] = {}
+    for stroke in sorted(strokes, key=lambda s: s.position):
+        place = Fraction(int(stroke.position * 8), 8)
+        key = (place, stroke.instrument, stroke.grace)
+        if key in moved:
+            first = moved[key]
+            moved[key] = replace(first, also=(*first.also, stroke.id, *stroke.also))
+        else:
+            moved[key] = replace(stroke, position=place)
+    return list(moved.values())
 
 
 def _divisions_of(bar: Bar) -> tuple[int, ...]:
