@@ -61,6 +61,24 @@ def test_strokes_sound_where_they_are_labelled(seed: int, maker: SceneMaker, mon
 
 
 @pytest.mark.usefixtures("plain")
+def test_a_soft_stroke_under_a_loud_one_has_little_of_the_sound(
+    maker: SceneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quarters = [float(row) for row in range(200)]
+    together = [(at, key_of_class(name), velocity) for at in quarters for name, velocity in (("kick", 12), ("snare", 120))]
+    for strokes, least_db, most_db in ((together, -60.0, -3.0), (together[1::2], -1.5, 0.0)):
+        take = DrumTake(tuple(strokes), 100.0, 1.0, 4, 50)
+        monkeypatch.setattr(maker, "_take", lambda _, take=take: take)
+        audible_db = [
+            hit.audible_db
+            for seed in range(6)
+            for hit in maker.draw(np.random.default_rng(seed), has_band=False).hits
+            if hit.instrument == ("kick" if strokes is together else "snare")
+        ]
+        assert least_db <= np.median(audible_db) <= most_db
+
+
+@pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("seed", range(8))
 def test_beats_are_where_the_drummer_plays_them(seed: int, maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     strokes = tuple((float(row), key_of_class("kick" if row % 3 == 0 else "hihat_closed"), 100) for row in range(200))

@@ -5,7 +5,7 @@ import pytest
 
 from tutti.audio.bands import stored_levels
 from tutti.datasets import scene_mixes
-from tutti.datasets.drum_scenes import SceneMaker
+from tutti.datasets.drum_scenes import Hit, SceneMaker
 from tutti.datasets.scene_mixes import draw_mix
 from tutti.datasets.scene_shards import SceneShards, write_scene_shard
 from tutti.errors import TrainingError
@@ -89,6 +89,15 @@ def test_silence_adds_nothing_and_equal_sounds_three_decibels(level_db: float) -
     assert scene_mixes._sum(floor, tone, level_db) == pytest.approx(tone, abs=1e-5)
     added_db = 10 * np.log10(1 + 10 ** (level_db / 10))
     assert scene_mixes._sum(tone, tone, level_db) == pytest.approx(tone + added_db / 50, abs=1e-4)
+
+
+def test_a_band_as_loud_as_the_drums_halves_what_a_stroke_has_of_the_sound() -> None:
+    tone = np.full((2, 40, 85), 1.2, np.float32)
+    hit = Hit(0.2, "snare", 90, 0.0, (-1.0, -20.0, -3.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    (beside,) = scene_mixes._beside([hit], tone, scene_mixes._sum(tone, tone, 0.0), 0.01)
+    assert beside.shares_db == pytest.approx([share - 3.01 for share in hit.shares_db], abs=0.02)
+    (alone,) = scene_mixes._beside([hit], tone, tone, 0.01)
+    assert alone == hit
 
 
 def test_a_mask_only_takes_away_and_spares_what_is_loud() -> None:

@@ -12,7 +12,7 @@ from tutti.datasets import note_bank
 from tutti.datasets.composer import SINGER, band, guitar_solo, mono_solo, polyphonic_solo, random_cloud
 from tutti.datasets.note_bank import SAMPLE_RATE_HZ, VoiceSheet, build_bank, open_bank, write_voice
 from tutti.datasets.plucked import build_plucked, pluck
-from tutti.datasets.singing import sing
+from tutti.datasets.singing import articulate, sing
 from tutti.errors import TrainingError
 from tutti.music.notes import Note
 
@@ -34,6 +34,18 @@ def test_a_string_sounds_at_its_fundamental_and_dies_away(frequency_hz: float) -
     )  # fmt: skip
     assert fundamental_hz(tone[2400:9600]) == pytest.approx(frequency_hz, rel=0.02)
     assert np.abs(tone[-2000:]).max() < 0.3 * np.abs(tone[:2000]).max()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_words_make_noises_around_the_notes_and_nowhere_else(seed: int) -> None:
+    notes = [Note(1.0, 1.5, 60, 90), Note(2.5, 3.0, 62, 90)]
+    noises = articulate(notes, 4.0, np.random.default_rng(seed))
+    assert noises.shape == (4 * SAMPLE_RATE_HZ,)
+    assert noises.dtype == np.float32
+    assert np.abs(noises).max() <= 1.0
+    edges_s = np.array([1.0, 1.5, 2.5, 3.0])
+    sounding_s = np.flatnonzero(np.abs(noises) > 1e-4) / SAMPLE_RATE_HZ
+    assert all(np.abs(edges_s - time_s).min() < 0.22 for time_s in sounding_s[:: len(sounding_s) // 50 + 1])
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -117,6 +117,16 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_weights(
         module.train(path, tmp_path / "elsewhere", device="cpu", resume=checkpoint)
 
 
+def test_a_recipe_may_begin_with_weights_that_are_there(recipe: Callable[..., Path], tmp_path: Path) -> None:
+    first = drums_recipe.train(recipe("drums"), tmp_path / "first", device="cpu")
+    path = recipe("drums", learning_rate="1e-9")
+    path.write_text(path.read_text().replace("[learning]", f'[learning]\nstart = "{first}"'))
+    second = drums_recipe.train(path, tmp_path / "second", device="cpu")
+    began, ended = load_file(first), load_file(second)
+    parameters = [name for name, _ in NETWORKS["drums"]().named_parameters()]
+    assert all(torch.allclose(began[name], ended[name], atol=1e-6) for name in parameters)
+
+
 @pytest.mark.parametrize(("key", "value"), [("seed", "4"), ("scene_s", "5.6"), ("held_out_kits", '["kit"]')])
 def test_a_corpus_of_another_recipe_is_not_taken_for_ones_own(
     key: str, value: str, recipe: Callable[..., Path], tmp_path: Path

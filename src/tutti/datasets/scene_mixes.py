@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tutti.audio.bands import DB_PER_UNIT, STEPS_PER_UNIT
-from tutti.datasets.drum_scenes import Hit
+from tutti.audio.bands import DB_PER_UNIT, DRUMS_FRONT_END, STEPS_PER_UNIT
+from tutti.datasets.drum_scenes import REGIONS_HZ, Hit
 from tutti.datasets.scene_shards import SceneShards, StoredScene
 
 __all__ = ["RECORDS", "TRAINING", "Balance", "Mix", "draw_mix"]
@@ -57,30 +57,36 @@ def draw_mix(shards: SceneShards, rng: Rng, frames: int, frame_s: float, balance
     """A stretch of a scene as some recording might hold it."""
     scene = shards.draw(rng)
     drums, band, begin = _crop(scene, rng, frames)
-    hits, beats = scene.hits, scene.beats
+    beats = scene.beats
+    start_s = begin * frame_s
+    inside = [
+        replace(hit, time_s=hit.time_s - start_s)
+        for hit in scene.hits
+        if -0.05 <= hit.time_s - start_s < frames * frame_s + 0.05
+    ]
     shares = (balance.drums, balance.song, balance.stranger, balance.stem, balance.band, balance.silence)
     match int(np.searchsorted(np.cumsum(shares), rng.random(), side="right")):
         case 0:
             levels = drums
         case 1:
             levels = _sum(drums, band, rng.uniform(*balance.song_db))
+            inside = _beside(inside, drums, levels, frame_s)
         case 2:
             other, _ = _stranger(shards, rng, frames)
             levels = _sum(drums, other, rng.uniform(*balance.stranger_db))
+            inside = _beside(inside, drums, levels, frame_s)
         case 3:
-            levels = _masked(_sum(drums, band, rng.uniform(*balance.stem_db)), rng)
+            levels = _sum(drums, band, rng.uniform(*balance.stem_db))
+            inside = _beside(inside, drums, levels, frame_s)
+            levels = _masked(levels, rng)
         case 4:
-            levels, hits = band, ()
+            levels, inside = band, []
         case _:
-            levels, hits, beats = np.zeros_like(drums), (), ()
+            levels, inside, beats = np.zeros_like(drums), [], ()
     levels = np.where(levels > 0, levels + _tone(rng, levels.shape[-1]), 0.0).clip(0.0, 2.0).astype(np.float32)
-    start_s, end_s = begin * frame_s, (begin + frames) * frame_s
-    inside = tuple(
-        Hit(hit.time_s - start_s, hit.instrument, hit.velocity, hit.level_db)
-        for hit in hits
-        if start_s - 0.05 <= hit.time_s < end_s + 0.05
-    )
-    return Mix(levels, inside, tuple((time_s - start_s, place) for time_s, place in beats if start_s <= time_s < end_s))
+    end_s = start_s + frames * frame_s
+    kept = tuple((time_s - start_s, place) for time_s, place in beats if start_s <= time_s < end_s)
+    return Mix(levels, tuple(inside), kept)
 
 
 def _crop(scene: StoredScene, rng: Rng, frames: int) -> tuple[Levels, Levels, int]:
@@ -102,6 +108,20 @@ def _sum(first: Levels, second: Levels, level_db: float) -> Levels:
         ratio = float(first_power.mean() / second_power.mean()) * 10 ** (level_db / 10)
     mixed: Levels = np.log10(1 + first_power + second_power * np.float32(ratio)) * np.float32(10 / DB_PER_UNIT)
     return mixed
+
+
+def _beside(hits: list[Hit], drums: Levels, mixed: Levels, frame_s: float) -> list[Hit]:
+    """`hits` with their shares of the whole mix: what is left of their shares of the drums beside the band."""
+    ours, all_of_it = _above_floor(drums[0]), _above_floor(mixed[0])
+    centres_hz = DRUMS_FRONT_END.centres_hz()
+    columns = [(low <= centres_hz) & (centres_hz < high) for low, high in REGIONS_HZ]
+    regions = [(ours[:, inside].sum(axis=1), all_of_it[:, inside].sum(axis=1)) for inside in columns]
+    left_db = np.array([10 * np.log10(np.clip(part / np.maximum(whole, 1e-9), 1e-6, 1.0)) for part, whole in regions])
+    middles = [min(max(0, round(hit.time_s / frame_s) + 2), len(ours) - 1) for hit in hits]  # of the first 50 ms
+    return [
+        replace(hit, shares_db=tuple((left_db[:, middle] + hit.shares_db).tolist()))
+        for hit, middle in zip(hits, middles, strict=True)
+    ]
 
 
 def _above_floor(levels: Levels) -> Levels:

@@ -7,7 +7,7 @@ first, and `shard_XXXXX.json` with hits and beats. Shards are drawn from seeds o
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ def write_scene_shard(folder: Path, number: int, scenes: int, maker: SceneMaker,
         scene = maker.draw(rng)
         sounds = (scene.drums, scene.band)
         features.append(np.stack([np.concatenate(list(stored_levels([sound])), axis=1) for sound in sounds]))
-        hits = [(hit.time_s, hit.instrument, hit.velocity, hit.level_db) for hit in scene.hits]
+        hits = [astuple(hit) for hit in scene.hits]
         labels.append({"hits": hits, "beats": scene.beats})
     np.save(folder / f"shard_{number:05d}.npy", np.stack(features))
     write_atomic(folder / f"shard_{number:05d}.json", json.dumps(labels).encode())
@@ -55,7 +55,7 @@ class SceneShards:
                 raise TrainingError(f"No {path}. Make it: tutti train drums --config RECIPE")
             levels = np.load(path.with_suffix(".npy"), mmap_mode="r")
             for row, labels in enumerate(json.loads(path.read_text())):
-                hits = tuple(Hit(*fields) for fields in labels["hits"])
+                hits = tuple(Hit(*fields, tuple(shares_db)) for *fields, shares_db in labels["hits"])
                 beats = tuple((float(time_s), int(place)) for time_s, place in labels["beats"])
                 self.scenes.append(StoredScene(levels[row], hits, beats))
 

@@ -12,14 +12,20 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tutti.capabilities.drums.decode import FAMILIES
 from tutti.capabilities.drums.models.tutti_drums import DrumsPredictions
 from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["INAUDIBLE_DB", "Targets", "losses", "targets_of"]
+__all__ = ["INAUDIBLE_DB", "MASKED_DB", "Struck", "Targets", "is_clear", "losses", "targets_of"]
 
 _COLUMN = {name: column for column, name in enumerate(DRUM_CLASSES)}
 INAUDIBLE_DB = -40.0
 """Strokes so far below the loudest of their scene are not asked for."""
+MASKED_DB = -5.0
+"""Nor are those whose share of the sound is smaller than this wherever they stand out most."""
+_COVERED_DB = -14.0
+"""With a smaller share a stroke is as good as not there: who answers it guesses from what sounds with it."""
+_FAMILY_COLUMNS = {name: [_COLUMN[piece] for piece in family] for family in FAMILIES.values() for name in family}
 _RARE = {"tom_high", "tom_mid", "tom_low", "ride_bell", "crash", "splash", "china", "side_stick"}
 
 
@@ -34,6 +40,13 @@ class Struck(Protocol):
     def velocity(self) -> int: ...
     @property
     def level_db(self) -> float: ...
+    @property
+    def audible_db(self) -> float: ...
+
+
+def is_clear(hit: Struck) -> bool:
+    """Whether a listener can be asked for the stroke: it is neither too soft nor covered by what sounds with it."""
+    return hit.level_db >= INAUDIBLE_DB and hit.audible_db >= MASKED_DB
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +58,26 @@ class Targets:
     velocity: NDArray[np.float32]
     """0-1 at the frame of a stroke, else 0."""
     counts: NDArray[np.float32]
-    """1 where the answer counts, 0 around strokes too soft to be heard."""
+    """1 where the answer counts, 0 around strokes that are hard to hear, for all pieces of their family."""
 
 
 def targets_of(hits: Iterable[Struck], frames: int, frame_s: float) -> Targets:
     """Targets of `hits`, whose times count from frame 0."""
     shape = (frames, len(DRUM_CLASSES))
     onset, velocity, counts = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)
-    for hit in hits:
+    for hit in sorted(hits, key=is_clear):  # what is clear overrules what is not
         place, column = hit.time_s / frame_s, _COLUMN[hit.instrument]
         nearest = round(place)
-        if hit.level_db < INAUDIBLE_DB:
-            counts[max(0, nearest - 3) : nearest + 4, column] = 0
+        if not is_clear(hit):
+            if hit.audible_db >= _COVERED_DB:
+                counts[max(0, nearest - 3) : max(0, nearest + 4), _FAMILY_COLUMNS[hit.instrument]] = 0
             continue
         for frame in range(max(0, nearest - 2), min(frames, nearest + 3)):
             value = max(0.0, 1 - max(0.0, abs(frame - place) - 0.5) / 1.5)
             onset[frame, column] = max(onset[frame, column], value)
         if 0 <= nearest < frames:
             velocity[nearest, column] = hit.velocity / 127
-            counts[nearest, column] = 1
+            counts[max(0, nearest - 1) : nearest + 2, column] = 1
     return Targets(onset, velocity, counts)
 
 

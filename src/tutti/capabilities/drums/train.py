@@ -21,25 +21,26 @@ from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
 from tutti.capabilities.drums.decode import FAMILIES, Answers, Thresholds, decode_hits
 from tutti.capabilities.drums.hearing import FrameModel, build_frame_model
 from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
-from tutti.capabilities.drums.targets import losses, targets_of
+from tutti.capabilities.drums.targets import is_clear, losses, targets_of
 from tutti.datasets.scene_mixes import RECORDS, Mix, draw_mix
 from tutti.datasets.scene_shards import SceneShards
 from tutti.training.calibration import fit_logistic
 from tutti.training.loop import Schedule, fit
 from tutti.training.recipes import Table, follow, read_recipe
 from tutti.training.scenes import Ahead, SceneMaterial, open_scenes
+from tutti.weights.opening import open_strict
 
 __all__ = ["DrumsRecipe", "train"]
 
 _EDGE_FRAMES = 20
 """Frames at both ends of a crop that lack context and teach nothing."""
-_SOFT_DB = -30.0
-"""Strokes so far below the loudest of their scene are neither asked of validation nor wrong when they are given."""
 _NEVER = 1.1  # a threshold that no probability reaches
 _CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75)
 
 
 class DrumsLearning(Table):
+    start: Path | None = None
+    """Weights to begin with instead of random ones: a safetensors file of the same network."""
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
     crop_frames: int = Field(400, ge=128)
@@ -73,8 +74,11 @@ def train(
     recipe = read_recipe(config_path, DrumsRecipe)
     learn, validation = open_scenes(recipe.material, config_path.parent, recipe.seed)
     torch.manual_seed(recipe.seed)
-    network = DrumsNet(recipe.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = DrumsNet(recipe.network)
     learning = recipe.learning
+    if learning.start is not None:
+        open_strict(network, config_path.parent / learning.start, learning.start.stem)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
     batches = Ahead(lambda step: batch_of(recipe, learn, step))
     steps = fit(network, _losses_of, batches, schedule, device=device, precision=precision, resume=resume)
@@ -148,9 +152,9 @@ def _judged(mixes: Sequence[Mix], heard: Sequence[Answers], family: str, thresho
     for mix, answers in zip(mixes, heard, strict=True):
         hits = decode_hits(answers, thresholds, DRUMS_FRONT_END.frame_s)
         played = [hit for hit in mix.hits if hit.instrument in FAMILIES[family] and hit.time_s >= 0]
-        soft_s = np.array([hit.time_s for hit in played if hit.level_db < _SOFT_DB])
-        kept = [hit for hit in hits if not len(soft_s) or np.abs(soft_s - hit.time_s).min() > 0.03]
-        truth_s = np.sort([hit.time_s for hit in played if hit.level_db >= _SOFT_DB])
+        unclear_s = np.array([hit.time_s for hit in played if not is_clear(hit)])
+        truth_s = np.sort([hit.time_s for hit in played if is_clear(hit)])
+        kept = [hit for hit in hits if not len(unclear_s) or np.abs(unclear_s - hit.time_s).min() > 0.03]
         matched: set[int] = set()
         if kept and len(truth_s):
             times_s = np.array([hit.time_s for hit in kept])
