@@ -65,7 +65,9 @@ def test_a_soft_stroke_under_a_loud_one_has_little_of_the_sound(
     maker: SceneMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quarters = [float(row) for row in range(200)]
-    together = [(at, key_of_class(name), velocity) for at in quarters for name, velocity in (("kick", 12), ("snare", 120))]
+    together = [
+        (at, key_of_class(name), velocity) for at in quarters for name, velocity in (("kick", 12), ("snare", 120))
+    ]
     for strokes, least_db, most_db in ((together, -60.0, -3.0), (together[1::2], -1.5, 0.0)):
         take = DrumTake(tuple(strokes), 100.0, 1.0, 4, 50)
         monkeypatch.setattr(maker, "_take", lambda _, take=take: take)

@@ -93,4 +93,4 @@ def losses(predicted: DrumsPredictions, batch: dict[str, Tensor], edge: int) -> 
     onset = (each * counts * (0.1 + unsure)).sum() / counts.sum() * 60
     struck = batch["velocity"][:, inner]
     off = (predicted.velocity[:, inner].float() - struck).abs() * (struck > 0)
-    return {"onset": onset, "velocity": off.sum() / (struck > 0).sum().clamp_min(1) * 0.3}
+    return {"onset": onset, "velocity": off.sum() / (struck > 0).sum().clamp_min(1) * 0.5}

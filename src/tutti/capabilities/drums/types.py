@@ -45,7 +45,13 @@ class Options(BaseModel):
         Field(description="What finds the beats; auto is tutti's own tracker."),
     ] = "auto"
     bpm: Annotated[
-        float | None, Field(description="The tempo, when you know it: beats a minute, steady.", ge=20, le=400)
+        float | None,
+        Field(
+            description="The tempo, when you know it: beats a minute, steady. Beats are those of the metre: eighths in "
+            "5/8 and 7/8, dotted quarters in 6/8.",
+            ge=20,
+            le=400,
+        ),
     ] = None
     metre: Annotated[
         str | None,
