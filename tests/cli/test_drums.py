@@ -1,6 +1,8 @@
 """`tutti drums` with a stand-in for what hears."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +92,24 @@ def test_a_chart_is_printed_otherwise_without_listening(chart: DrumChart, heard:
     assert (written["title"], written["provenance"]["options"]["repeats"]) == ("Other & more", "none")
     assert written["provenance"]["options"]["paper"] == chart.provenance.options["paper"]
     assert heard == []
+
+
+@pytest.mark.parametrize(("form", "unneeded"), [
+    ("pdf", {"torch", "scipy", "librosa", "soundfile", "av", "symusic", "matplotlib"}),
+    ("json", {"torch", "scipy", "librosa", "soundfile", "av", "symusic", "matplotlib", "verovio", "fontTools"}),
+])  # fmt: skip
+def test_a_correction_loads_nothing_that_listens(
+    form: str, unneeded: set[str], chart: DrumChart, tmp_path: Path
+) -> None:
+    chart.save(tmp_path / "song.json")
+    (tmp_path / "fix.json").write_text('{"drop": ["h1"]}')
+    program = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print(*sys.modules))\n"
+        "from tutti.cli.main import main\n"
+        "main(['drums', 'song.json', '--edit', 'fix.json', '-o', 'out/', '-q', '-f', sys.argv[1]])"
+    )
+    command = [sys.executable, "-c", program, form]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert (tmp_path / "out" / f"song.{form}").is_file()
+    assert not unneeded.intersection(answer.stdout.split())

@@ -25,7 +25,6 @@ from tutti.audio.reading import AudioLimits, Source, open_stream
 from tutti.errors import Cancelled, OptionError, OutputError
 from tutti.listening import htdemucs
 from tutti.listening.htdemucs import DemucsOptions
-from tutti.listening.percussive import SAMPLE_RATE_HZ, percussive
 from tutti.listening.spool import FloatArray, Spool
 
 __all__ = ["BACKING_FILE", "DRUMS_FILE", "METHODS", "Method", "Stems", "demucs_available", "separate"]
@@ -83,6 +82,8 @@ def separate(
     chosen = _chosen(method, demucs)
     if chosen == "none":
         return Stems("none", detail={"method": "none", "asked": method})
+    from tutti.listening.percussive import SAMPLE_RATE_HZ, percussive  # scipy is for those who separate
+
     separator = htdemucs.open_demucs(demucs) if chosen == "demucs" else None
     rate_hz = separator.sample_rate_hz if separator else SAMPLE_RATE_HZ
     watch = _Watch(rate_hz, on_progress, cancelled)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache, lru_cache
 from itertools import pairwise
 from math import gcd
-from typing import Literal
+from typing import Literal, NoReturn
 
 from tutti.errors import OptionError
 from tutti.notation.pieces import PIECES, Voice
@@ -130,7 +130,10 @@ def spell(bar: Bar, is_pickup: bool = False) -> Voices:
     Raises OptionError when its divisions do not fit its metre, or a stroke lies on none of their parts.
     """
     grids = _grids(bar)
-    _check(bar, grids)
+    places = _places(grids)
+    for stroke in bar.strokes:
+        if stroke.position not in places or stroke.instrument not in PIECES:
+            _refuse(stroke, bar, grids)
     skipped = 0
     if is_pickup and bar.strokes:
         first = min(stroke.position for stroke in bar.strokes)
@@ -166,7 +169,7 @@ class _Grid:
         return _Grid(self.start + (self.length / 2 if second else 0), self.length / 2, self.parts // 2)
 
 
-def _grids(bar: Bar) -> list[_Grid]:
+def _grids(bar: Bar) -> tuple[_Grid, ...]:
     """The beats of `bar`."""
     count = bar.quarters / bar.beat_quarters
     parts = bar.divisions or (1,) * int(count)
@@ -175,22 +178,33 @@ def _grids(bar: Bar) -> list[_Grid]:
             f"A bar of {bar.numerator}/{bar.denominator} has {count} beats, but its divisions are {bar.divisions}. "
             "Give one number a beat."
         )
-    return [_Grid(i * bar.beat_quarters, bar.beat_quarters, p) for i, p in enumerate(parts)]
+    return _cut_into(bar.beat_quarters, parts)
 
 
-def _check(bar: Bar, grids: Sequence[_Grid]) -> None:
-    beat, end = bar.beat_quarters, bar.quarters
-    for stroke in bar.strokes:
-        position = stroke.position
-        if stroke.instrument not in PIECES:
-            raise OptionError(f"There is no drum {stroke.instrument!r}. Use one of: {', '.join(PIECES)}.")
-        if not 0 <= position < end:
-            raise OptionError(f"Stroke {stroke.id!r} is at {position}, outside its bar of {end} quarter notes.")
-        grid = grids[int(position / beat)]
-        if (position - grid.start) % grid.part:
-            raise OptionError(
-                f"Stroke {stroke.id!r} is at {position}, which is on none of the {grid.parts} parts of its beat."
-            )
+@lru_cache(maxsize=256)
+def _cut_into(beat: Fraction, parts: tuple[int, ...]) -> tuple[_Grid, ...]:
+    """Beats of a length from 0 on."""
+    return tuple(_Grid(row * beat, beat, count) for row, count in enumerate(parts))
+
+
+@lru_cache(maxsize=256)
+def _places(grids: tuple[_Grid, ...]) -> frozenset[Fraction]:
+    """Where a stroke can be."""
+    return frozenset(grid.start + row * grid.part for grid in grids for row in range(grid.parts))
+
+
+def _refuse(stroke: Stroke, bar: Bar, grids: Sequence[_Grid]) -> NoReturn:
+    """Raises OptionError, which says why `stroke` cannot be in `bar`."""
+    if stroke.instrument not in PIECES:
+        raise OptionError(f"There is no drum {stroke.instrument!r}. Use one of: {', '.join(PIECES)}.")
+    if not 0 <= stroke.position < bar.quarters:
+        raise OptionError(
+            f"Stroke {stroke.id!r} is at {stroke.position}, outside its bar of {bar.quarters} quarter notes."
+        )
+    grid = grids[int(stroke.position / bar.beat_quarters)]
+    raise OptionError(
+        f"Stroke {stroke.id!r} is at {stroke.position}, which is on none of the {grid.parts} parts of its beat."
+    )
 
 
 def _voice(bar: Bar, voice: Voice, grids: Sequence[_Grid], origin: Fraction) -> list[Event]:
@@ -206,13 +220,13 @@ def _voice(bar: Bar, voice: Voice, grids: Sequence[_Grid], origin: Fraction) -> 
         return [Event(Fraction(0), length, _value_of(length) or Value("whole"), fills_bar=True)]
     events: list[Event] = []
     for group in _groups(bar, grids):
-        written: list[Event] = []
-        for grid in _spans(group, onsets):
-            for event in _pattern(grid.length, grid.parts, tuple(grid.slots(onsets))):
-                position = grid.start + event.position
-                strokes = tuple(sorted(heads[position], key=lambda stroke: PIECES[stroke.instrument].place))
-                written.append(replace(event, position=position, strokes=strokes, graces=tuple(graces[position])))
-        events += _beamed(written)
+        start = group[0].start
+        here = onsets[bisect_left(onsets, start) : bisect_left(onsets, group[-1].end)]
+        struck = tuple((onset - start, onset in heads) for onset in here)
+        for event in _written(group[0].length, tuple(grid.parts for grid in group), struck):
+            position = start + event.position
+            strokes = tuple(sorted(heads.get(position, ()), key=lambda stroke: PIECES[stroke.instrument].place))
+            events.append(replace(event, position=position, strokes=strokes, graces=tuple(graces.get(position, ()))))
     events = _with_long_rolls(events, bar)
     events = _with_long_rests(events, bar)
     return [replace(event, position=event.position - origin) for event in events] if origin else events
@@ -239,7 +253,17 @@ def _groups(bar: Bar, grids: Sequence[_Grid]) -> Iterator[list[_Grid]]:
     yield from reversed(groups)
 
 
-def _spans(group: list[_Grid], onsets: Sequence[Fraction]) -> list[_Grid]:
+@lru_cache(maxsize=4096)
+def _written(beat: Fraction, parts: tuple[int, ...], struck: tuple[tuple[Fraction, bool], ...]) -> tuple[Event, ...]:
+    """Beats that are beamed together, from 0 on, before their strokes are put in: music has few of them, again and
+    again. `struck` is where something is played, and whether that is more than grace notes."""
+    onsets = [onset for onset, _ in struck]
+    spans = _spans(_cut_into(beat, parts), onsets)
+    events = [event for grid in spans for event in _within(grid, onsets)]
+    return tuple(_beamed(events, {onset for onset, has_head in struck if has_head}))
+
+
+def _spans(group: Sequence[_Grid], onsets: Sequence[Fraction]) -> Sequence[_Grid]:
     """What is written as one: two or three eighth-note beats without tuplets make one quarter or dotted quarter."""
     if len(group) == 1 or any(_is_tuplet(grid, grid.slots(onsets)) for grid in group):
         return group
@@ -249,13 +273,6 @@ def _spans(group: list[_Grid], onsets: Sequence[Fraction]) -> list[_Grid]:
 
 def _is_tuplet(grid: _Grid, slots: Sequence[int]) -> bool:
     return not _is_power_of_two(grid.parts // gcd(grid.parts, *slots))
-
-
-@lru_cache(maxsize=4096)
-def _pattern(length: Fraction, parts: int, slots: tuple[int, ...]) -> tuple[Event, ...]:
-    """A beat, or what is written as one, that begins at 0: music has few of them, again and again."""
-    grid = _Grid(Fraction(0), length, parts)
-    return tuple(_within(grid, [slot * grid.part for slot in slots]))
 
 
 def _within(grid: _Grid, onsets: Sequence[Fraction]) -> list[Event]:
@@ -336,12 +353,12 @@ def _clumsiness(pieces: Sequence[tuple[int, int, Value]], parts: int) -> tuple[i
     return len(pieces), -sum(gcd(stop, parts) for _, stop, _ in pieces)
 
 
-def _beamed(events: list[Event]) -> list[Event]:
-    """Join the flags of one group. A note without flags, or a rest as long, parts them."""
+def _beamed(events: list[Event], heads: Container[Fraction]) -> list[Event]:
+    """Join the flags of one group, whose notes are at `heads`. A note without flags, or a rest as long, parts them."""
     runs: list[list[int]] = [[]]
     for index, event in enumerate(events):
         if event.value.flags:
-            if event.strokes:
+            if event.position in heads:
                 runs[-1].append(index)
         else:
             runs.append([])
