@@ -16,14 +16,14 @@ from tutti.capabilities.drums.decode import FAMILIES
 from tutti.capabilities.drums.models.tutti_drums import DrumsPredictions
 from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["INAUDIBLE_DB", "MASKED_DB", "Struck", "Targets", "is_clear", "losses", "targets_of"]
+__all__ = ["COVERED_DB", "INAUDIBLE_DB", "MASKED_DB", "Struck", "Targets", "can_be_heard", "losses", "targets_of"]
 
 _COLUMN = {name: column for column, name in enumerate(DRUM_CLASSES)}
 INAUDIBLE_DB = -40.0
 """Strokes so far below the loudest of their scene are not asked for."""
 MASKED_DB = -5.0
 """Nor are those whose share of the sound is smaller than this wherever they stand out most."""
-_COVERED_DB = -14.0
+COVERED_DB = -14.0
 """With a smaller share a stroke is as good as not there: who answers it guesses from what sounds with it."""
 _FAMILY_COLUMNS = {name: [_COLUMN[piece] for piece in family] for family in FAMILIES.values() for name in family}
 _RARE = {"tom_high", "tom_mid", "tom_low", "ride_bell", "crash", "splash", "china", "side_stick"}
@@ -44,9 +44,9 @@ class Struck(Protocol):
     def audible_db(self) -> float: ...
 
 
-def is_clear(hit: Struck) -> bool:
-    """Whether a listener can be asked for the stroke: it is neither too soft nor covered by what sounds with it."""
-    return hit.level_db >= INAUDIBLE_DB and hit.audible_db >= MASKED_DB
+def can_be_heard(hit: Struck, masked_db: float = COVERED_DB) -> bool:
+    """Whether the stroke is neither too soft nor covered: its share of the sound is `masked_db` or more somewhere."""
+    return hit.level_db >= INAUDIBLE_DB and hit.audible_db >= masked_db
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +65,11 @@ def targets_of(hits: Iterable[Struck], frames: int, frame_s: float) -> Targets:
     """Targets of `hits`, whose times count from frame 0."""
     shape = (frames, len(DRUM_CLASSES))
     onset, velocity, counts = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.ones(shape, np.float32)
-    for hit in sorted(hits, key=is_clear):  # what is clear overrules what is not
+    for hit in sorted(hits, key=_is_clear):  # what is clear overrules what is not
         place, column = hit.time_s / frame_s, _COLUMN[hit.instrument]
         nearest = round(place)
-        if not is_clear(hit):
-            if hit.audible_db >= _COVERED_DB:
+        if not _is_clear(hit):
+            if hit.audible_db >= COVERED_DB:
                 counts[max(0, nearest - 3) : max(0, nearest + 4), _FAMILY_COLUMNS[hit.instrument]] = 0
             continue
         for frame in range(max(0, nearest - 2), min(frames, nearest + 3)):
@@ -79,6 +79,10 @@ def targets_of(hits: Iterable[Struck], frames: int, frame_s: float) -> Targets:
             velocity[nearest, column] = hit.velocity / 127
             counts[max(0, nearest - 1) : nearest + 2, column] = 1
     return Targets(onset, velocity, counts)
+
+
+def _is_clear(hit: Struck) -> bool:
+    return can_be_heard(hit, MASKED_DB)
 
 
 def losses(predicted: DrumsPredictions, batch: dict[str, Tensor], edge: int) -> dict[str, Tensor]:
