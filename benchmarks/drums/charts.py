@@ -4,10 +4,12 @@ Two truths:
 
 - **Groove MIDI validation.** Players have a click but no score, so slots follow from a rule that knows nothing of the
   quantiser: true ticks, less the median lead of the strokes nearest to beats, two beats either way. A beat is read in
-  triplets where thirds fit its hits better than 16ths, and those of the take as well, or those of the bar and the beat
-  has both off-beat thirds; in sextuplets where these fit still better and there are at least four onsets; else in
-  16ths. It is divided in twice as many parts where two strokes on one piece share a part. Strokes that follow each
-  other faster than 32nds are one flam or roll. Every hit goes to the nearest part.
+  triplets where thirds fit its hits better than 16ths, and those of the bar as well, and it has both off-beat thirds.
+  In a take whose hits thirds fit better it is read so unless 16ths fit clearly better, by half of what lies between a
+  third and a quarter: a lone stroke a little behind the third is the shuffle of the beats around it, not a 16th. It is
+  read in sextuplets where these fit still better and there are at least four onsets; else in 16ths. It is divided in
+  twice as many parts where two strokes on one piece share a part. Strokes that follow each other faster than 32nds are
+  one flam or roll. Every hit goes to the nearest part.
 - **Scored performances.** The same bars as the rule writes them are performed anew with timing errors that follow one
   another as they do in the training takes (lag-1 correlation .5), with a lead, and some of them with swing. What was to
   be played is then known exactly. They can be made harder: jitter on hits, jitter and drift on beats.
@@ -103,13 +105,14 @@ def rule_sheet(take: Take) -> Sheet:
 
 def rule_reading(take: Take) -> tuple[Sheet, frozenset[int]]:
     """The same, and the bars with a stroke that the rule itself is not sure of: further than 0.3 of a part from its
-    slot, or in a flam or roll."""
+    slot, in a flam or roll, or in a beat that thirds and 16ths fit about as well."""
     beat_s = 60 / take.bpm * float(take.beat_quarters)
     at = np.array([hit.time_s for hit in take.hits]) / beat_s
     at = np.maximum(at - _lead(at), 0.0)
     beat = np.floor(at + 1 / 24).astype(int)  # a hair before the beat is the beat
     straight = (3, 2) if take.beat_quarters == Fraction(3, 2) else (4, 3)
     gain = _distance(at, straight[0]) - _distance(at, straight[1])
+    clear = abs(1 / straight[0] - 1 / straight[1]) / 2
     gain = gain * ((np.abs(at - np.round(at)) > 0.1) & (_distance(at, 2) > 0.04))
     folded = _too_fast(take.hits, at, beat_s)
     placed: list[Fraction] = [Fraction(0)] * len(at)
@@ -119,7 +122,9 @@ def rule_reading(take: Take) -> tuple[Sheet, frozenset[int]]:
         own, bar = beat == beat[row], beat // take.beats_per_bar == beat[row] // take.beats_per_bar
         thirds = np.unique(np.round(at[own & (_distance(at, 2) > 0.04)] * 3) % 3)
         group = {1, 2} <= set(thirds)
-        in_triplets = _mean(gain[own]) > 0 and (swung or (_mean(gain[bar]) > 0 and group))
+        fits = gain[own & (gain != 0)]
+        better = _mean(fits)
+        in_triplets = len(fits) > 0 and (better > -clear if swung else better > 0 and _mean(gain[bar]) > 0 and group)
         parts = straight[1] if in_triplets else straight[0]
         onsets = len(np.unique(np.round(at[own] * 16)))
         if take.beat_quarters != Fraction(3, 2):
@@ -132,6 +137,8 @@ def rule_reading(take: Take) -> tuple[Sheet, frozenset[int]]:
             parts *= 2
         placed[row] = Fraction(round(position * parts), parts)
         if abs(position * parts - round(position * parts)) > _CLEAR:
+            doubtful.add(int(placed[row] // take.beats_per_bar))
+        if len(fits) and abs(better) < clear:
             doubtful.add(int(placed[row] // take.beats_per_bar))
     for row, head in folded.items():
         placed[row] = placed[head]

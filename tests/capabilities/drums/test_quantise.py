@@ -401,3 +401,28 @@ def test_five_minutes_take_half_a_second() -> None:
     begin_s = time.process_time()
     quantise(hits, beats)
     assert time.process_time() - begin_s < 1.5  # 0.5 s on an idle machine
+
+
+def test_32nds_after_a_beat_that_is_played_early_keep_a_place_each() -> None:
+    beats = steady(4, start_s=0.1)
+    exact = played(beats, [*groove(4), (8, "snare"), (8 + 1 / 8, "snare", 60), (8 + 2 / 8, "snare", 60)])
+    downbeat_s = beats.grid.times_s[8]
+    right = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        late_s = [-0.015 if hit.time_s == downbeat_s else rng.normal(0, 0.012) for hit in exact]
+        hits = DrumHits.of(
+            DrumHit(hit.time_s + late, hit.instrument, hit.velocity) for hit, late in zip(exact, late_s, strict=True)
+        )
+        strokes = quantise(hits, beats).bars[2].strokes
+        snares = [s.position for s in strokes if s.instrument == "snare" and s.position < 1]
+        right += snares == [0, Fraction(1, 8), Fraction(1, 4)]
+    assert right >= 8  # 2 where a stroke before the beat is read with the beat before
+
+
+def test_a_32nd_before_a_stroke_on_the_beat_is_its_own() -> None:
+    beats = steady(4, 100, start_s=0.1)
+    strokes: list[Placed] = [*groove(4), (8, "snare"), (7 + 7 / 8, "snare")]
+    bars = quantise(played(beats, strokes), beats).bars
+    assert (3.875, "snare") in places(bars[1])
+    assert (0.0, "snare") in places(bars[2])

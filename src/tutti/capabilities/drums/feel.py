@@ -37,6 +37,9 @@ _SAME_SLOT = ((0.5, 0.85), (0.5, 7.0))
 """What it costs (nats) to put two strokes on one piece into one slot, by the 32nds between them: a stick that rebounds
 is one stroke on paper."""
 _CHORD_S = 0.03
+_ON_NEXT_BEAT = 1 / 16
+"""A stroke less than this before a beat (beats; half a 32nd) counts with it, so that the strokes around a beat are read
+together."""
 _FIRST_SPREAD_S = 0.012
 _REVISIONS = 1
 _LEADS_S: Floats = np.linspace(-0.1, 0.1, 21, dtype=np.float64)
@@ -146,6 +149,9 @@ class _Events:
     instrument_by_piece: Ints  # (hits,), in that order
     begins_piece: NDArray[np.bool_]
     """(hits,): where in that order another beat or piece begins."""
+    before_beat: Ints
+    """(pairs,): events whose piece is struck again right on the next beat."""
+    before_beat_gap: Floats  # (pairs,): 32nd notes from one to the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +207,7 @@ def _events(times_s: Floats, instruments: Ints, grid: Grid) -> tuple[_Events, In
         members.add(int(instruments[hit]))
         event[row] = count
     mean_s = np.bincount(event, times_s[order]) / np.bincount(event)
-    beat, place = grid.locate(mean_s)
+    beat, place = _beats_of(mean_s, grid)
     piece = beat[event] * len(DRUM_CLASSES) + instruments[order]
     by_piece = np.argsort(piece, kind="stable")
     begins_piece = np.diff(piece[by_piece], prepend=-1) > 0
@@ -210,7 +216,19 @@ def _events(times_s: Floats, instruments: Ints, grid: Grid) -> tuple[_Events, In
     at = place * float(8 * grid.beat_quarters)
     pieces = instruments[order]
     by_beat = event[by_piece], pieces[by_piece], begins_piece
-    return _Events(event, pieces, beat, place, beat_s, at, first_hit, *by_beat), order
+    in_pieces = np.argsort(pieces, kind="stable")
+    earlier, later = event[in_pieces[:-1]], event[in_pieces[1:]]
+    same_piece = np.diff(pieces[in_pieces]) == 0
+    on_next = same_piece & (beat[later] == beat[earlier] + 1) & (place[later] < _ON_NEXT_BEAT)
+    gap = (at[later] - at[earlier] + float(8 * grid.beat_quarters))[on_next]
+    return _Events(event, pieces, beat, place, beat_s, at, first_hit, *by_beat, earlier[on_next], gap), order
+
+
+def _beats_of(times_s: Floats, grid: Grid) -> tuple[Ints, Floats]:
+    """The beat each event belongs to, and how far into it, negative right before it."""
+    beat, place = grid.locate(times_s)
+    beat = beat + ((place > 1 - _ON_NEXT_BEAT) & (beat + 1 < len(grid.places)))
+    return beat, (times_s - grid.times_s[beat]) / np.diff(grid.times_s)[beat]
 
 
 def _swing(events: _Events, grid: Grid, straight: _Path) -> Swing | None:
@@ -237,7 +255,8 @@ def _swing(events: _Events, grid: Grid, straight: _Path) -> Swing | None:
             away = np.array(division.sounds) != np.array(division.slots) / LATTICE
             if swing is not None:
                 per_beat += np.bincount(events.beat, _SWUNG_NOTE_COST[swing.unit] * away[chosen], minlength=beats)
-            costs.append(per_beat + _clashing(events, grid, chosen[:, None])[:, 0] + _writing(events, grid, division))
+            clashing = _clashing(events, grid, division, chosen[:, None])[:, 0]
+            costs.append(per_beat + clashing + _writing(events, grid, division))
         return float(np.min(costs, axis=0).sum())
 
     units: tuple[Literal["eighth", "16th"], ...] = ("eighth", "16th") if grid.beat_quarters == 1 else ("16th",)
@@ -267,7 +286,7 @@ def _best_path(
             chosen[:, state] = np.argmin(each, axis=1)
             least[:, state] = each[rows, chosen[:, state]]
         costs[busy, column] = np.add.reduceat(least, first, axis=0)
-        costs[:, column] += _clashing(events, grid, chosen) + _writing(events, grid, division)[:, None]
+        costs[:, column] += _clashing(events, grid, division, chosen) + _writing(events, grid, division)[:, None]
     costs += _LEAD_COST_PER_S * np.abs(_LEADS_S)
     too_far = np.abs(_LEADS_S) > _MAX_LEAD_BEATS * beat_s[:, None]
     costs += np.where(too_far, 1e6, 0.0)[:, None, :]
@@ -323,7 +342,7 @@ def _slot_costs(
     return costs
 
 
-def _clashing(events: _Events, grid: Grid, chosen: Ints) -> Floats:
+def _clashing(events: _Events, grid: Grid, division: _Division, chosen: Ints) -> Floats:
     """(beats, states): what strokes on one piece in one slot cost, for slots `chosen` (events, states)."""
     slot = chosen[events.by_piece]
     earlier, later = events.by_piece[:-1], events.by_piece[1:]
@@ -331,6 +350,10 @@ def _clashing(events: _Events, grid: Grid, chosen: Ints) -> Floats:
     result = np.zeros((len(grid.places), chosen.shape[1]))
     rows, states = np.nonzero((slot[1:] == slot[:-1]) & (penalty > 0)[:, None])
     np.add.at(result, (events.beat[later[rows]], states), penalty[rows])
+    over = np.interp(events.before_beat_gap, *_SAME_SLOT)[:, None] * (
+        chosen[events.before_beat] == len(division.slots) - 1
+    )
+    np.add.at(result, events.beat[events.before_beat], over)
     return result
 
 

@@ -160,10 +160,10 @@ class _Paper:
         starts = np.flatnonzero(self.grid.places == 0)
         worth = self.grid.beat_quarters
         by_bar: dict[int, list[Stroke]] = defaultdict(list)
-        for slot, stroke in strokes:
-            row = int(np.searchsorted(starts, slot // LATTICE, "right")) - 1
-            position = Fraction(slot - int(starts[row]) * LATTICE, LATTICE) * worth
-            by_bar[row].append(replace(stroke, position=position))
+        rows_of = np.searchsorted(starts, [slot // LATTICE for slot, _ in strokes], "right") - 1
+        positions = [Fraction(part, LATTICE) * worth for part in range(LATTICE * int(self.grid.bar_lengths.max()))]
+        for row, (slot, stroke) in zip(map(int, rows_of), strokes, strict=True):
+            by_bar[row].append(replace(stroke, position=positions[slot - int(starts[row]) * LATTICE]))
         heard_from = int(np.searchsorted(starts, self.first_heard, "right")) - 1
         rows = range(min(heard_from, min(by_bar)), max(by_bar) + 1)
         bars = []
