@@ -55,7 +55,10 @@ class SceneShards:
                 raise TrainingError(f"No {path}. Make it: tutti train drums --config RECIPE")
             levels = np.load(path.with_suffix(".npy"), mmap_mode="r")
             for row, labels in enumerate(json.loads(path.read_text())):
-                hits = tuple(Hit(*fields, tuple(shares_db)) for *fields, shares_db in labels["hits"])
+                hits = tuple(
+                    Hit(time_s, instrument, velocity, level_db, tuple(shares_db))
+                    for time_s, instrument, velocity, level_db, shares_db in labels["hits"]
+                )
                 beats = tuple((float(time_s), int(place)) for time_s, place in labels["beats"])
                 self.scenes.append(StoredScene(levels[row], hits, beats))
 

@@ -146,7 +146,7 @@ class _Judged:
 def _judged(mixes: Sequence[Mix], heard: Sequence[Answers], family: str, threshold: float) -> _Judged:
     """What one threshold gives, at 50 ms; what nobody can hear is neither asked for nor wrong.
 
-    Those who annotate records know the drums by themselves: what is half covered, and left out of learning, counts here.
+    Those who annotate records know the drums by themselves: what is half covered, and left out of learning, counts.
     """
     probabilities: list[float] = []
     right: list[bool] = []
