@@ -119,8 +119,9 @@ def _stop(rng: np.random.Generator) -> NDArray[np.float32]:
 def _noise_between(low_hz: float, high_hz: float, count: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Noise (count,) of one band, peak 1."""
     sections = butter(2, (low_hz, high_hz), "bandpass", fs=SAMPLE_RATE_HZ, output="sos")
-    noise: NDArray[np.float64] = sosfilt(sections, rng.normal(0, 1, count + 200))[200:]
-    return (noise / np.abs(noise).max()).astype(np.float32)
+    noise = sosfilt(sections, rng.normal(0, 1, count + 200))[200:]
+    loudest_one: NDArray[np.float32] = (noise / np.abs(noise).max()).astype(np.float32)
+    return loudest_one
 
 
 def _pitch_curve(
