@@ -46,7 +46,7 @@ class DrumsLearning(Table):
     crop_frames: int = Field(400, ge=128)
     learning_rate: float = Field(3e-3, gt=0)
     warmup_steps: int = Field(200, ge=1)
-    validation_pieces: int = Field(96, ge=1)
+    validation_pieces: int = Field(288, ge=1)
     validation_frames: int = Field(1600, ge=256)
 
 
