@@ -84,7 +84,7 @@ def fetch_from_site(
         "progress_hooks": [lambda told: on_bytes(told.get("downloaded_bytes") or 0, told.get("total_bytes") or 0)],
     }
     try:
-        with _downloader(options, leash) as downloader:
+        with leash, _downloader(options, leash) as downloader:
             info = downloader.extract_info(url, download=False, ie_key=site)
             _check_info(info, url, wire)
             info = downloader.process_ie_result(info, download=True)
@@ -133,18 +133,31 @@ def _failure(url: str, error: Exception) -> LinkError:
 
 
 class _Leash:
-    """The wire as yt-dlp uses it, and why it first refused: yt-dlp goes on after errors, and forgets their kind."""
+    """The wire as yt-dlp uses it, and why it first refused: yt-dlp goes on after errors, and forgets their kind.
+
+    On leaving, answers are closed that yt-dlp read to no end.
+    """
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
         self.refusal: LinkError | Cancelled | None = None
+        self._open: list[Answer] = []
+
+    def __enter__(self) -> _Leash:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for answer in self._open:
+            answer.close()
 
     def ask(self, method: str, url: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        self._open = [answer for answer in self._open if not answer.closed]
         try:
-            return self.wire.ask(method, url, headers, body)
+            self._open.append(self.wire.ask(method, url, headers, body))
         except (LinkError, Cancelled) as error:
             self.note(error)
             raise
+        return self._open[-1]
 
     def note(self, error: LinkError | Cancelled) -> None:
         """Keeps the first, but a limit that was reached in any case."""
