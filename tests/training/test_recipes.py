@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing.dummy
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -135,6 +136,17 @@ def test_a_corpus_of_another_recipe_is_not_taken_for_ones_own(
     with pytest.raises(TrainingError, match=rf"was drawn with another {key}\. Delete it or name a new folder"):
         drums_recipe.train(recipe("drums", **{key: value}), tmp_path / "other", device="cpu")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_corpus_whose_strokes_say_less_is_refused(recipe: Callable[..., Path], corpus: Path, tmp_path: Path) -> None:
+    drums_recipe.train(recipe("drums"), tmp_path / "run", device="cpu", max_minutes=0)
+    old = tmp_path / "old"
+    shutil.copytree(corpus, old)
+    claim = json.loads((old / "corpus.json").read_text())
+    del claim["strokes"]
+    (old / "corpus.json").write_text(json.dumps(claim))
+    with pytest.raises(TrainingError, match="was drawn with another strokes"):
+        drums_recipe.train(recipe("drums", corpus=old), tmp_path / "other", device="cpu")
 
 
 def test_only_shards_that_are_missing_are_made(recipe: Callable[..., Path], corpus: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Pieces as features on disk, so that training hears each of them many times at the price of reading.
 
-A shard is `shard_XXXXX.npy`, uint8 `(pieces, 2, frames, bins)` of a log-frequency front end (one step is 0.4 dB), and
-`shard_XXXXX.json` with the notes of each piece. Shards are drawn from seeds of their own: any of them can be made
+A shard is `shard_00000.npy`, uint8 `(pieces, 2, frames, bins)` of a log-frequency front end (one step is 0.4 dB), and
+`shard_00000.json` with the notes of each piece. Shards are drawn from seeds of their own: any of them can be made
 again.
 """
 

@@ -1,7 +1,7 @@
 """Scenes as features on disk, drums and band apart, so that training mixes them anew each time it hears them.
 
-A shard is `shard_XXXXX.npy`, uint8 `(scenes, 2, windows, frames, bands)` of the drum front end's stored levels, drums
-first, and `shard_XXXXX.json` with hits and beats. Shards are drawn from seeds of their own: any can be made again.
+A shard is `shard_00000.npy`, uint8 `(scenes, 2, windows, frames, bands)` of the drum front end's stored levels, drums
+first, and `shard_00000.json` with hits and beats. Shards are drawn from seeds of their own: any can be made again.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,14 +132,14 @@ class _ByVerovio(Engraving):
 
 
 @dataclass(frozen=True)
-class _ByProgram(Engraving):
+class _ByProgram(Engraving, ABC):
     """Printed by a program that writes chart.pdf, and one SVG and PNG a page."""
 
     program: str
 
+    @abstractmethod
     def _printed(self, suffix: str) -> dict[str, bytes]:
         """The files of a kind that it writes."""
-        raise NotImplementedError
 
     @cached_property
     def pages_svg(self) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import torch
 from pydantic import Field
 
 from tutti.audio.bands import DRUMS_FRONT_END
-from tutti.datasets.drum_scenes import SceneMaker
+from tutti.datasets.drum_scenes import Hit, SceneMaker
 from tutti.datasets.drum_voices import build_drum_voices
 from tutti.datasets.muldjord import build_muldjord
 from tutti.datasets.note_bank import build_bank
@@ -84,6 +85,7 @@ def _claim(material: SceneMaterial, base: Path, seed: int) -> None:
         "scenes_per_shard": material.scenes_per_shard,
         "held_out_kits": list(material.held_out_kits),
         "front_end": repr(DRUMS_FRONT_END),
+        "strokes": [field.name for field in fields(Hit)],
         "voices": sorted(path.stem for path in (base / material.bank).glob("*.json")),
     }
     claim = corpus / "corpus.json"

@@ -159,7 +159,7 @@ def write_hdf5(tmp_path: Path) -> Callable[..., tuple[Path, str]]:
 
 def test_kernels_turn_and_the_flattened_order_is_kept(write_hdf5: Callable[..., tuple[Path, str]]) -> None:
     """Against a forward in numpy, channels last, as the file was meant."""
-    h5py = pytest.importorskip("h5py")
+    h5py = pytest.importorskip("h5py", reason="needs the extra hdf5")
     path, digest = write_hdf5()
     network = AnnoteatorNet().eval()
     network.load_state_dict(read_hdf5(path, digest))
