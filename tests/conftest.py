@@ -84,6 +84,7 @@ def drum_bank(bank: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 CLICK_RATE_HZ = 24_000
 TINY_DRUMS = {"stem": 2, "column": 2, "width": 8, "dilations": (1, 2), "kernel": 3}
+TINY_STROKE_BEATS = {"width": 4, "dilations": (1,), "kernel": 3}
 TINY_BEATS = {"stem": 2, "column": 2, "width": 8, "dilations": (1, 2), "kernel": 3}
 
 
@@ -106,7 +107,7 @@ def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from tutti.audio.bands import STEPS_PER_UNIT, stored_levels
     from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
-    from tutti.listening.beat_net import BeatNet, BeatNetConfig
+    from tutti.listening.beat_net import BeatNet, BeatNetConfig, StrokeBeatNet, StrokeBeatNetConfig
 
     folder = tmp_path_factory.mktemp("tiny_cards")
     (levels,) = stored_levels([clicks([2.0], 4.0)])
@@ -156,7 +157,10 @@ def tiny_cards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config += table("calibration", {"slope": (10.0,) * 5, "middle": (0.3,) * 5})
     write("tutti-drums", "drums", drums, config)
     beats = answering(BeatNet(BeatNetConfig(**TINY_BEATS)), 100, {"heads": [10.0, 7.0]})  # type: ignore[arg-type]
-    write("tutti-beats", "beats", beats, table("network", TINY_BEATS) + table("tracking", {"metres": (3, 4)}))
+    tracking = table("tracking", {"metres": (3, 4), "strokes_share": 0.0})
+    write("tutti-beats", "beats", beats, table("network", TINY_BEATS) + tracking)
+    reader = StrokeBeatNet(StrokeBeatNetConfig(**TINY_STROKE_BEATS))  # type: ignore[arg-type]
+    write("tutti-stroke-beats", "beats", reader, '[config]\nhears = "strokes"\n' + table("network", TINY_STROKE_BEATS))
     return folder
 
 

@@ -26,6 +26,8 @@ from benchmarks.transcription.memory import PeakMemory
 from benchmarks.transcription.report import MEGABYTE, table
 from benchmarks.transcription.startup import TUTTI, Figure, figure_table
 from benchmarks.transcription.systems import thread_environment
+from tutti.capabilities.drums.chart_file import read_chart
+from tutti.capabilities.drums.corrections import read_corrections
 
 SONG_S = 240.0
 RATE_HZ = 44_100
@@ -40,12 +42,20 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """Seconds from a chart and its corrections to a PDF."""
+
+    cold_s: float
+    running_s: float
+
+
+@dataclass(frozen=True)
 class Speeds:
     """Of one song of `song_s`; None where tutti's own models are not there."""
 
     song_s: float
     to_pdf: Run | None
-    edit_s: float | None
+    edit: Edit | None
     hits_s: dict[str, float]
     """By system: file to hits, the model loaded."""
 
@@ -82,23 +92,31 @@ def measure(systems: Sequence[HitSystem], data: Path, threads: int) -> Speeds:
         edit.write_text(EDIT)
         runs = [run(["drums", str(audio), "-f", "pdf", "-o", str(pdf), *listen], threads) for _ in range(TIMES)]
         command = ["drums", str(chart), "--edit", str(edit), "-f", "pdf", "-o", str(pdf), "--quiet"]
-        edit_s = statistics.median(run(command, threads).wall_s for _ in range(TIMES))
+        run(command, threads)  # compiles what an installed package has compiled
+        cold_s = statistics.median(run(command, threads).wall_s for _ in range(TIMES))
+        corrections = read_corrections(edit)
+        edited = Edit(cold_s, median_s(lambda: read_chart(chart, corrections).save(pdf)))
     whole = sorted(runs, key=lambda each: each.wall_s)[TIMES // 2]
     peaks = [each.peak_bytes for each in runs if each.peak_bytes is not None]
-    return Speeds(SONG_S, Run(whole.wall_s, max(peaks, default=None)), edit_s, hits_s)
+    return Speeds(SONG_S, Run(whole.wall_s, max(peaks, default=None)), edited, hits_s)
 
 
 def run(arguments: Sequence[str], threads: int) -> Run:
     """The installed command in a cold process. Exits where it fails."""
     started = time.perf_counter()
     process = subprocess.Popen(
-        [str(TUTTI), *arguments], env=thread_environment(threads), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [str(TUTTI), *arguments], env=_environment(threads), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     with PeakMemory(process) as memory:
         _, complaints = process.communicate()
     if process.returncode != 0:
         sys.exit(f"tutti {' '.join(arguments)} failed:\n{complaints.decode(errors='replace')}")
     return Run(time.perf_counter() - started, memory.peak_bytes)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """Modules may be compiled once, as they are where a package is installed."""
+    return {name: value for name, value in thread_environment(threads).items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def median_s(work: Callable[[], object]) -> float:
@@ -134,10 +152,9 @@ def goals(speeds: Speeds) -> list[Figure]:
         shown = "not measured here" if peak is None else f"{peak / MEGABYTE:.0f} MB"
         met = None if peak is None else peak < 1000 * MEGABYTE
         found.append(Figure(f"{name}: peak memory, decoder included", shown, "< 1000 MB", met))
-    if speeds.edit_s is not None:
-        found.append(
-            Figure("its chart corrected, to PDF, cold process", f"{speeds.edit_s:.2f} s", "< 1 s", speeds.edit_s < 1)
-        )
+    if speeds.edit is not None:
+        for where, edit_s in (("a running process", speeds.edit.running_s), ("cold process", speeds.edit.cold_s)):
+            found.append(Figure(f"its chart corrected, to PDF, {where}", f"{edit_s:.2f} s", "< 1 s", edit_s < 1))
     own = speeds.song_s / speeds.hits_s[OURS]
     found.append(Figure("hits alone, model loaded", f"{own:.0f} × real time", ">= 60 ×", own >= 60))
     return found

@@ -25,7 +25,7 @@ from tutti.weights.cards import load_cards
 
 ADTOF_WEIGHTS = PEERS / "adtof" / "adtof.safetensors"
 OURS, PEER = "tutti-drums", "ADTOF Frame-RNN"
-OUR_BEATS = "tutti-beats"
+OUR_BEATS, SOUND_ALONE = "tutti", "tutti-beats alone"
 RATE_HZ = 44_100
 
 
@@ -62,11 +62,14 @@ def hit_systems() -> list[HitSystem]:
 
 
 def beat_systems() -> list[BeatSystem]:
+    """Ours first, as `tutti drums` hears beats and by their sound alone, then the peers."""
     systems = []
-    if OUR_BEATS in load_cards():
-        systems.append(BeatSystem(OUR_BEATS, lambda path: hear_beats(levels(path), device="cpu")[0], True))
-    else:
-        _left_out(OUR_BEATS, "it has no model card")
+    ours = _tutti_drums()
+    if ours is not None:
+        systems.append(
+            BeatSystem(OUR_BEATS, lambda path: hear_beats(levels(path), ours.hear(path), device="cpu")[0], True)
+        )
+    systems.append(BeatSystem(SOUND_ALONE, lambda path: hear_beats(levels(path), device="cpu")[0], True))
     if find_spec("madmom") is not None:
         systems.append(BeatSystem("madmom", lambda path: madmom_beats(samples(path)), True))
     else:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tutti.audio import augment
-from tutti.datasets import drum_scenes
+from tutti.datasets import drum_performances, drum_scenes
 from tutti.datasets.drum_patterns import compose_take
 from tutti.datasets.drum_scenes import Scene, SceneMaker
 from tutti.datasets.groove_midi import DrumTake
@@ -29,7 +29,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augment, "room", lambda samples, *_: samples)
     monkeypatch.setattr(augment, "compress", lambda samples, *_: samples)
     monkeypatch.setattr(drum_scenes, "_compressed", lambda samples, _: samples)
-    monkeypatch.setattr(drum_scenes, "_rearranged", lambda strokes, _: strokes)
+    monkeypatch.setattr(drum_performances, "_rearranged", lambda strokes, _: strokes)
     monkeypatch.setattr(drum_scenes, "_DISTRACTORS", (999,))
 
 
@@ -43,7 +43,7 @@ def every_piece(bpm: float = 100.0) -> DrumTake:
 @pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("seed", range(8))
 def test_strokes_sound_where_they_are_labelled(seed: int, maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maker, "_take", lambda _: every_piece())
+    monkeypatch.setattr(maker.drummer, "_take", lambda _: every_piece())
     scene = maker.draw(np.random.default_rng(seed), has_band=False)
     assert len(scene.hits) > 8
     assert not scene.band.any()
@@ -70,7 +70,7 @@ def test_a_soft_stroke_under_a_loud_one_has_little_of_the_sound(
     ]
     for strokes, least_db, most_db in ((together, -60.0, -3.0), (together[1::2], -1.5, 0.0)):
         take = DrumTake(tuple(strokes), 100.0, 1.0, 4, 50)
-        monkeypatch.setattr(maker, "_take", lambda _, take=take: take)
+        monkeypatch.setattr(maker.drummer, "_take", lambda _, take=take: take)
         audible_db = [
             hit.audible_db
             for seed in range(6)
@@ -84,7 +84,7 @@ def test_a_soft_stroke_under_a_loud_one_has_little_of_the_sound(
 @pytest.mark.parametrize("seed", range(8))
 def test_beats_are_where_the_drummer_plays_them(seed: int, maker: SceneMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     strokes = tuple((float(row), key_of_class("kick" if row % 3 == 0 else "hihat_closed"), 100) for row in range(200))
-    monkeypatch.setattr(maker, "_take", lambda _: DrumTake(strokes, 130.0, 1.0, 3, 66))
+    monkeypatch.setattr(maker.drummer, "_take", lambda _: DrumTake(strokes, 130.0, 1.0, 3, 66))
     scene = maker.draw(np.random.default_rng(seed), has_band=False)
     beats = dict(scene.beats)
     assert 8 <= len(beats) <= 20
@@ -135,8 +135,8 @@ def test_held_out_kits_and_takes_are_for_validation_alone(
     held = SceneMaker(drum_bank, groove_root, DURATION_S, "validation", ("held_",))
     assert [kit.sheet.name for kit in held.kits] == ["held_kit"]
     assert sorted(kit.sheet.name for kit in maker.kits) == ["kit", "whole_kit"]
-    assert {key for _, key, _ in held.takes[0].strokes} == {36, 75}
-    assert {key for _, key, _ in maker.takes[0].strokes} == {36, 22, 38, 26}
+    assert {key for _, key, _ in held.drummer.long[0].strokes} == {36, 75}
+    assert {key for _, key, _ in maker.drummer.long[0].strokes} == {36, 22, 38, 26}
     assert held.draw(np.random.default_rng(0)).hits
 
 

@@ -1,5 +1,6 @@
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from types import ModuleType
 from typing import Any
@@ -23,11 +24,13 @@ from tutti.listening.beats import (
     last_resort,
     librosa_beats,
     load_beat_model,
+    load_stroke_beat_model,
     madmom_beats,
     nearest_downbeat,
     no_beats,
 )
 from tutti.music.beats import Beats, beats_of_metre
+from tutti.music.drum_hits import DrumHit, DrumHits
 from tutti.music.timing import BeatGrid
 
 RATE_HZ = 24_000
@@ -152,6 +155,61 @@ def test_silence_and_a_tenth_of_a_second_have_no_beats(clicked: NDArray[np.uint8
     assert hear_beats(np.zeros((2, 500, 85), np.uint8), device="cpu")[0] == no_beats("tutti-beats")
     assert hear_beats(clicked[:, :11], device="cpu")[0] == no_beats("tutti-beats")
     assert hear_beats(clicked[:, :1], device="cpu")[0] == no_beats("tutti-beats")
+
+
+def test_strokes_tell_where_a_bar_begins() -> None:
+    """Kick on one and three, snare on two and four, a crash every other bar."""
+    _, model = load_stroke_beat_model(device="cpu")
+    for first in range(4):
+        times_s = [0.4 + 0.5 * row for row in range(48)]
+        pieces = [("kick", "snare")[(row - first) % 2] for row in range(48)]
+        hits = [DrumHit(time_s, piece, 100) for time_s, piece in zip(times_s, pieces, strict=True)]
+        hits += [DrumHit(time_s + 0.25, "hihat_closed", 70) for time_s in times_s]
+        hits += [DrumHit(times_s[row], "crash", 110) for row in range(first, 48, 8)]
+        hits += [DrumHit(times_s[row] + 0.25, "kick", 90) for row in range(first + 2, 48, 4)]
+        found = grid_of(*model.probabilities(DrumHits.of(hits), 1230), Tracking(), "read")
+        assert found.bpm == pytest.approx(120, rel=0.02)
+        bars = np.array(found.grid.downbeats_s)
+        inner = bars[(bars > 3) & (bars < 22)]
+        assert len(inner) >= 8
+        assert np.abs((inner - times_s[first]) / 2 - np.round((inner - times_s[first]) / 2)).max() < 0.03
+
+
+def test_what_is_read_counts_beside_what_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that hears nothing in particular, and one that reads a beat where the kicks are."""
+    frames = 600
+    heard, read = np.full((2, frames), 0.2), np.full((2, frames), 0.01)
+    read[0, 20::25] = 0.99
+    read[1, 20::100] = 0.9
+    card, model = load_beat_model(device="cpu")
+
+    class Heard:
+        tracking = replace(model.tracking, strokes_share=0.5)
+
+        def probabilities(self, _levels: NDArray[np.uint8]) -> NDArray[np.float64]:
+            return heard
+
+    class Read:
+        def probabilities(self, hits: DrumHits, frames: int) -> NDArray[np.float64]:
+            assert [hit.instrument for hit in hits] == ["kick"]
+            return read[:, :frames]
+
+    monkeypatch.setattr(beats_module, "load_beat_model", lambda *_: (card, Heard()))
+    monkeypatch.setattr(beats_module, "load_stroke_beat_model", lambda **_: (card, Read()))
+    levels = np.zeros((2, 2 * frames, 85), np.uint8)
+    found, _ = hear_beats(levels, DrumHits.of([DrumHit(0.4, "kick", 100)]), device="cpu")
+    assert found.bpm == pytest.approx(120, rel=0.02)
+    assert found.grid.downbeats_s[:2] == pytest.approx((0.405, 2.405), abs=0.011)
+    alone, _ = hear_beats(levels, device="cpu")
+    assert alone.confidence < found.confidence
+
+
+@pytest.mark.parametrize(
+    ("name", "load"), [("tutti-beats", "load_stroke_beat_model"), ("tutti-stroke-beats", "load_beat_model")]
+)
+def test_a_model_that_hears_something_else_is_refused(name: str, load: str) -> None:
+    with pytest.raises(CardError, match=f"{name} finds beats from something else"):
+        getattr(beats_module, load)(name, device="cpu")
 
 
 @pytest.mark.usefixtures("tiny_models")

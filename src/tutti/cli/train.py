@@ -69,3 +69,4 @@ _command(
 )
 _command("drums", "tutti.capabilities.drums.train", "Train the network that hears the hits for `tutti drums`.")
 _command("beats", "tutti.training.beats", "Train the network that hears beats and downbeats.")
+_command("stroke-beats", "tutti.training.stroke_beats", "Train the network that reads beats from drum strokes.")

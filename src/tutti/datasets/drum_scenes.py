@@ -6,7 +6,7 @@ can mix them at any level, or leave one out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 from scipy.signal import butter, lfilter, sosfilt
 
 from tutti.audio import augment
-from tutti.datasets import composer, groove_midi
+from tutti.datasets import composer
 from tutti.datasets.composer import SINGER, Part, Pulse
-from tutti.datasets.drum_patterns import compose_take
+from tutti.datasets.drum_performances import Drummer, Performance
 from tutti.datasets.drum_voices import aligned, is_electronic
-from tutti.datasets.groove_midi import DrumTake
 from tutti.datasets.note_bank import SAMPLE_RATE_HZ, Voice, open_bank
 from tutti.datasets.players import Players, add_at, released
 from tutti.datasets.singing import articulate
 from tutti.errors import TrainingError
-from tutti.music.drum_kit import DRUM_CLASSES, class_of_key, key_of_class
+from tutti.music.drum_kit import DRUM_CLASSES, class_of_key
 from tutti.music.notes import Note
 
 __all__ = ["REGIONS_HZ", "Hit", "Scene", "SceneMaker"]
@@ -83,63 +82,17 @@ class SceneMaker:
         self.kits = [kit for kit in kits if kit.sheet.name.startswith(tuple(held_out)) == (split == "validation")]
         if not self.kits:
             raise TrainingError(f"No kit in {bank} is left for {split}; held out is {', '.join(held_out) or 'none'}.")
-        self.takes = [groove_midi.read_take(path) for path in groove_midi.takes(groove_root, split)]
-        self.long = [take for take in self.takes if take.bars >= 4]
-        self.fills = [take for take in self.takes if take.bars < 4]
-        if not self.long:
-            raise TrainingError(f"No take of the split {split!r} in {groove_root} has four bars or more.")
+        self.drummer = Drummer(groove_root, duration_s, split)
 
     def draw(self, rng: Rng, *, has_band: bool = True) -> Scene:
         """One scene; without a band its `band` is silent."""
-        take = self._take(rng)
-        to_seconds, first_s, quarter_s = self._clock(take, rng)
-        strokes = _rearranged([(to_seconds(at), key, velocity) for at, key, velocity in take.strokes], rng)
-        strokes = [stroke for stroke in strokes if 0 <= stroke[0] < self.duration_s - 0.02]
-        drums, hits = self._drums(strokes, rng)
+        played = self.drummer.play(rng)
+        drums, hits = self._drums(played.strokes, rng)
         band = np.zeros_like(drums)
         if has_band:
-            pulse = Pulse(first_s, quarter_s * take.beat_quarters, quarter_s * take.beat_quarters * take.beats_per_bar)
             kicks = [hit.time_s for hit in hits if hit.instrument == "kick"]
-            band = self._band(pulse, lambda time_s: to_seconds((time_s - first_s) / quarter_s), kicks, rng)
-        beats = []
-        for number in range(-16, 4000):
-            time_s = to_seconds(number * take.beat_quarters)
-            if time_s >= self.duration_s:
-                break
-            if time_s >= 0:
-                beats.append((time_s, number % take.beats_per_bar + 1))
-        return Scene(_degraded(drums, rng), _degraded(band, rng), hits, tuple(beats))
-
-    def _take(self, rng: Rng) -> DrumTake:
-        """Something long enough: a composed take, or a stretch of a drummer's, perhaps with fills of another."""
-        if rng.random() < 0.5:
-            return compose_take(rng, 48)
-        take = self.long[rng.integers(len(self.long))]
-        bar = take.beats_per_bar * take.beat_quarters
-        begin = int(rng.integers(max(1, take.bars - 8)))
-        strokes = [(p - begin * bar, k, v) for p, k, v in take.strokes if p >= begin * bar]
-        bars = take.bars - begin
-        while bars < 48:  # on with the same take or, for a bar, with a fill
-            fitting = [fill for fill in self.fills if fill.beats_per_bar == take.beats_per_bar]
-            more = fitting[rng.integers(len(fitting))] if fitting and rng.random() < 0.5 else take
-            strokes += [(p + bars * bar, k, v) for p, k, v in more.strokes]
-            bars += more.bars
-        pace = float(np.exp(rng.uniform(-0.3, 0.25)))
-        return replace(take, strokes=tuple(strokes), bars=bars, bpm=take.bpm * pace)
-
-    def _clock(self, take: DrumTake, rng: Rng) -> tuple[Callable[[float], float], float, float]:
-        """Quarters → seconds, when the first downbeat is, and a quarter's length before the tempo bends."""
-        quarter_s = 60 / take.bpm
-        bar_s = quarter_s * take.beat_quarters * take.beats_per_bar
-        first_s = float(rng.uniform(-bar_s, 0.5)) if rng.random() < 0.8 else float(rng.uniform(0, 3))
-        if rng.random() < 0.55:
-            return lambda quarters: first_s + quarters * quarter_s, first_s, quarter_s
-        knots_s = np.linspace(-20, self.duration_s + 20, 10)
-        bend = np.cumsum(rng.normal(0, rng.uniform(0.005, 0.035), 10))
-        grid_s = np.arange(-20, self.duration_s + 20, 0.05)
-        bent_s = -20 + np.cumsum(np.exp(np.interp(grid_s, knots_s, bend - bend.mean()))) * 0.05
-        bent_s -= np.interp(0.0, grid_s, bent_s)
-        return lambda quarters: float(np.interp(first_s + quarters * quarter_s, grid_s, bent_s)), first_s, quarter_s
+            band = self._band(played, kicks, rng)
+        return Scene(_degraded(drums, rng), _degraded(band, rng), hits, played.beats)
 
     def _drums(self, strokes: Sequence[tuple[float, int, int]], rng: Rng) -> tuple[Samples, tuple[Hit, ...]]:
         kit = _Kit(self.kits, rng)
@@ -186,12 +139,14 @@ class SceneMaker:
             if rng.random() < 0.9:
                 add_at(samples, sound, time_s)
 
-    def _band(self, pulse: Pulse, bent: Callable[[float], float], kicks: Sequence[float], rng: Rng) -> Samples:
+    def _band(self, played: Performance, kicks: Sequence[float], rng: Rng) -> Samples:
+        beat_s = played.quarter_s * played.take.beat_quarters
+        pulse = Pulse(played.first_s, beat_s, beat_s * played.take.beats_per_bar)
         parts = composer.band(self.duration_s, [], rng, replace(pulse, first_s=max(0.0, pulse.first_s % pulse.bar_s)))
         samples = np.zeros(round(self.duration_s * SAMPLE_RATE_HZ), np.float32)
         kept = [part for part in parts if rng.random() < 0.9] or parts
         for part in kept:
-            notes = [self._bent(note, bent) for note in part.notes]
+            notes = [_bent(note, played) for note in part.notes]
             if 32 <= part.program < 40 and kicks and rng.random() < 0.4:  # bass and kick as one
                 notes = [
                     Note(time_s, time_s + pulse.beat_s * 0.45, notes[i % len(notes)].pitch, 90, part.program)
@@ -212,10 +167,14 @@ class SceneMaker:
             samples += sound
         return samples
 
-    @staticmethod
-    def _bent(note: Note, bent: Callable[[float], float]) -> Note:
-        onset_s = max(0.0, bent(note.onset_s))
-        return Note(onset_s, max(onset_s + 0.03, bent(note.offset_s)), note.pitch, note.velocity, note.program)
+
+def _bent(note: Note, played: Performance) -> Note:
+    """A note on the steady pulse, where the performance's tempo has it."""
+    onset_s, offset_s = (
+        played.to_seconds((time_s - played.first_s) / played.quarter_s) for time_s in (note.onset_s, note.offset_s)
+    )
+    onset_s = max(0.0, onset_s)
+    return Note(onset_s, max(onset_s + 0.03, offset_s), note.pitch, note.velocity, note.program)
 
 
 class _Kit:
@@ -285,7 +244,8 @@ class _Piece:
     def __init__(self, voice: Voice, keys: Sequence[int], is_own: bool, name: str, rng: Rng) -> None:
         self.voice, self.keys = voice, list(keys)
         self.key = int(self.keys[rng.integers(len(self.keys))])
-        spread = 0.06 if name.startswith(("hihat", "ride", "crash", "splash", "china")) else 0.14
+        # two kits' cymbals are more than a fourth apart, and skins are tuned to the room
+        spread = 0.18 if name.startswith(("hihat", "ride", "crash", "splash", "china")) else 0.22
         self.ratio = float(np.exp(rng.uniform(-spread, spread)))
         self.shorten_s = float(rng.choice([0.12, 0.3, 2.0, 2.0, 2.0]))
         loudest = float(np.abs(voice.note(self.key, 120)).max())
@@ -340,40 +300,3 @@ def _compressed(samples: Samples, rng: Rng) -> Samples:
 
 def _degraded(samples: Samples, rng: Rng) -> Samples:
     return augment.degrade(samples, SAMPLE_RATE_HZ, rng) if np.abs(samples).max() > 0 else samples
-
-
-def _rearranged(strokes: list[tuple[float, int, int]], rng: Rng) -> list[tuple[float, int, int]]:
-    """The same drumming with other pieces: so that the rare ones are heard as often as records have them."""
-    moves: dict[str, int] = {}
-    if rng.random() < 0.3:
-        moves["hihat_closed"] = int(rng.choice([46, 51, 51, 51, 53, 49, 57, 52, 44]))
-    if rng.random() < 0.15:
-        moves["ride"] = int(rng.choice([42, 53, 49]))
-    if rng.random() < 0.1:
-        moves["snare"] = 37
-    if rng.random() < 0.1:
-        moves["hihat_open"] = 42
-    thin = {"hihat_pedal": 0.6 * rng.random(), "snare": 0.0}
-    muted = {name for name in ("hihat_closed", "ride", "crash", "kick", "snare") if rng.random() < 0.06}
-    # the drummers' soft pedal on two and four would teach that a snare is a hat as well, and so would hats in all songs
-    if rng.random() < 0.6:
-        muted.add("hihat_pedal")
-    if rng.random() < 0.12:
-        muted.update(("hihat_closed", "hihat_open", "hihat_pedal"))
-    thin_ghosts = rng.random() < 0.4
-    crashes = rng.choice([0.0, 0.03, 0.1])
-    changed = []
-    for time_s, key, velocity in strokes:
-        name = class_of_key(key)
-        if name is None or name in muted or rng.random() < thin.get(name, 0.0):
-            continue
-        if name == "snare" and velocity < 40 and thin_ghosts:
-            continue
-        key = moves.get(name, key)
-        if name == "snare" and rng.random() < 0.04:
-            key = key_of_class(str(rng.choice(["tom_high", "tom_mid", "tom_low", "side_stick"])))
-        changed.append((time_s, key, velocity))
-        if name == "kick" and rng.random() < crashes:
-            cymbal = int(rng.choice([49, 49, 57, 55, 52]))
-            changed.append((time_s + float(rng.normal(0, 0.004)), cymbal, max(velocity, 75)))
-    return changed

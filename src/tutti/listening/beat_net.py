@@ -1,7 +1,7 @@
-"""`tutti-beats`: a temporal convolutional network from band levels to beats and downbeats, 50 frames a second.
+"""Temporal convolutional networks to beats and downbeats, 50 frames a second, after Davies and Böck, "Temporal
+convolutional networks for musical audio beat tracking" (EUSIPCO 2019).
 
-After Davies and Böck, "Temporal convolutional networks for musical audio beat tracking" (EUSIPCO 2019), on the drum
-front end's levels.
+`tutti-beats` hears the drum front end's levels, `tutti-stroke-beats` reads what a drummer strikes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-__all__ = ["BeatNet", "BeatNetConfig", "BeatPredictions"]
+from tutti.music.drum_kit import DRUM_CLASSES
+
+__all__ = ["BeatNet", "BeatNetConfig", "BeatPredictions", "StrokeBeatNet", "StrokeBeatNetConfig"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,37 @@ class BeatNet(nn.Module):
     def forward(self, levels: Tensor) -> BeatPredictions:
         columns = self.attack(levels - 1.0)  # (batch, column, frames / 2, columns)
         answers = self.heads(self.context(self.join(columns.permute(0, 1, 3, 2).flatten(1, 2))))
+        return BeatPredictions(answers[:, 0], answers[:, 1])
+
+
+@dataclass(frozen=True, slots=True)
+class StrokeBeatNetConfig:
+    """Sizes; the defaults are the shipped model's."""
+
+    width: int = 64
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+    kernel: int = 5
+
+    @property
+    def reach_frames(self) -> int:
+        """Frames on either side that an answer can depend on."""
+        return (self.kernel // 2) * (1 + sum(self.dilations))
+
+
+class StrokeBeatNet(nn.Module):
+    """(batch, DRUM_CLASSES, frames), how hard each piece is struck, 0-1 → BeatPredictions (batch, frames)."""
+
+    def __init__(self, config: StrokeBeatNetConfig = StrokeBeatNetConfig()) -> None:
+        super().__init__()
+        self.config = config
+        self.join = nn.Conv1d(len(DRUM_CLASSES), config.width, config.kernel, padding=config.kernel // 2)
+        self.context = nn.Sequential(*(_Block(config.width, config.kernel, dilation) for dilation in config.dilations))
+        self.heads = nn.Conv1d(config.width, 2, 1)
+        assert self.heads.bias is not None
+        nn.init.constant_(self.heads.bias, -3.0)
+
+    def forward(self, strokes: Tensor) -> BeatPredictions:
+        answers = self.heads(self.context(self.join(strokes)))
         return BeatPredictions(answers[:, 0], answers[:, 1])
 
 

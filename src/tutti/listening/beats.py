@@ -1,6 +1,6 @@
 """Beats, downbeats and tempo of a recording.
 
-    tutti      our own network and bar tracker; ships with tutti
+    tutti      our own networks and bar tracker; ship with tutti
     madmom     madmom's networks, where that package is installed (its models are for non-commercial use)
     librosa    librosa's beat tracker, where installed: no downbeats, and always flagged
 
@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
 from tutti.errors import CardError, MissingExtraError
 from tutti.listening.bar_tracking import BarPath, track_bars
-from tutti.listening.beat_net import BeatNet, BeatNetConfig
+from tutti.listening.beat_net import BeatNet, BeatNetConfig, StrokeBeatNet, StrokeBeatNetConfig
 from tutti.music.beats import Beats, beats_of_metre
+from tutti.music.drum_hits import DrumHits
+from tutti.music.drum_kit import DRUM_CLASSES
 from tutti.music.timing import BeatGrid
 from tutti.weights.cards import Card, find_card
 from tutti.weights.devices import choose_device, choose_precision
@@ -32,16 +34,20 @@ from tutti.weights.opening import open_strict
 from tutti.weights.store import locate
 
 __all__ = [
+    "FRAMES_PER_S",
     "BeatModel",
+    "StrokeBeatModel",
     "Tracking",
     "grid_of",
     "hear_beats",
     "last_resort",
     "librosa_beats",
     "load_beat_model",
+    "load_stroke_beat_model",
     "madmom_beats",
     "nearest_downbeat",
     "no_beats",
+    "stroke_roll",
 ]
 
 FRAMES_PER_S = 1 / (2 * DRUMS_FRONT_END.frame_s)
@@ -66,6 +72,8 @@ class Tracking:
     confidence_middle: float = 0.4
     reliable_from: float = 0.5
     """Below this confidence the tempo is flagged."""
+    strokes_share: float = 0.3
+    """What a reading of the strokes counts, where there is one, beside what is heard (share of the log odds)."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,37 @@ class BeatModel:
         return beat, downbeat
 
 
+@dataclass(frozen=True)
+class StrokeBeatModel:
+    """The network that reads strokes, ready to run."""
+
+    network: StrokeBeatNet
+    device: torch.device
+    precision: str
+
+    @torch.inference_mode()
+    def probabilities(self, hits: DrumHits, frames: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Of a beat and of a downbeat, (frames,) each, FRAMES_PER_S of them a second."""
+        strokes = torch.from_numpy(stroke_roll(hits, frames)).to(self.device)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            predicted = self.network(strokes[None])
+        beat, downbeat = torch.stack(predicted)[:, 0].float().sigmoid().cpu().numpy().astype(np.float64)
+        return beat, downbeat
+
+
+def stroke_roll(hits: DrumHits, frames: int) -> NDArray[np.float32]:
+    """How hard each piece is struck, 0-1, (DRUM_CLASSES, frames); a stroke between two frames is shared by both."""
+    roll = np.zeros((len(DRUM_CLASSES), frames + 1), np.float32)
+    for hit in hits:
+        at = max(0.0, hit.time_s * FRAMES_PER_S - 0.25)  # frame t is two of the front end's, as in BeatNet
+        frame = int(at)
+        if frame < frames:
+            row = DRUM_CLASSES.index(hit.instrument)
+            roll[row, frame] += hit.velocity / 127 * (1 - (at - frame))
+            roll[row, frame + 1] += hit.velocity / 127 * (at - frame)
+    return roll[:, :frames]
+
+
 def _padded(levels: NDArray[np.uint8], begin: int, end: int) -> NDArray[np.uint8]:
     """Frames `begin` to `end`, silent where there are none."""
     inside = levels[:, max(0, begin) : end]
@@ -106,9 +145,7 @@ def _padded(levels: NDArray[np.uint8], begin: int, end: int) -> NDArray[np.uint8
 
 def load_beat_model(name: str = "tutti-beats", device: str = "auto", precision: str = "auto") -> tuple[Card, BeatModel]:
     """The model called `name`, from memory when it was used before. Raises WeightsError, DeviceError."""
-    card = find_card(name)
-    if (card.capability, card.framework) != ("beats", "torch"):
-        raise CardError(f"{card.name} is a model for {card.capability} in {card.framework}, not one that finds beats.")
+    card = _beat_card(name, "levels")
     config, tracking = card.settings("network", BeatNetConfig), card.settings("tracking", Tracking)
     where = choose_device(device)
     bits = choose_precision(precision, where)
@@ -122,8 +159,35 @@ def load_beat_model(name: str = "tutti-beats", device: str = "auto", precision: 
     return card, LOADED.get(card, where, bits, build)
 
 
+def load_stroke_beat_model(
+    name: str = "tutti-stroke-beats", device: str = "auto", precision: str = "auto"
+) -> tuple[Card, StrokeBeatModel]:
+    """The same for a model that reads strokes."""
+    card = _beat_card(name, "strokes")
+    config = card.settings("network", StrokeBeatNetConfig)
+    where = choose_device(device)
+    bits = choose_precision(precision, where)
+
+    def build() -> StrokeBeatModel:
+        network = StrokeBeatNet(config)
+        open_strict(network, locate(card), card.name)
+        return StrokeBeatModel(network.eval().to(where), where, bits)
+
+    return card, LOADED.get(card, where, bits, build)
+
+
+def _beat_card(name: str, hears: str) -> Card:
+    card = find_card(name)
+    if (card.capability, card.framework) != ("beats", "torch"):
+        raise CardError(f"{card.name} is a model for {card.capability} in {card.framework}, not one that finds beats.")
+    if card.config.get("hears", "levels") != hears:
+        raise CardError(f"{card.name} finds beats from something else than {hears}.")
+    return card
+
+
 def hear_beats(
     levels: NDArray[np.uint8],
+    hits: DrumHits | None = None,
     *,
     bpm: float | None = None,
     metre: tuple[int, int] | None = None,
@@ -133,14 +197,22 @@ def hear_beats(
 ) -> tuple[Beats, tuple[str, ...]]:
     """Beats in stored levels of the drum front end, (windows, frames, bands), and warnings of how they were found.
 
-    A `bpm` that is given (beats of the metre a minute) is obeyed, within what a band drifts, and a `metre` throughout;
-    then neither is doubted. Raises OptionError for a metre no chart is written in, WeightsError, DeviceError.
+    `hits`, where they are known, are read as well: kick and snare tell where a bar begins, and a tempo from its half
+    and double, where the sound alone leaves that open. A `bpm` that is given (beats of the metre a minute) is obeyed,
+    within what a band drifts, and a `metre` throughout; then neither is doubted. Raises OptionError for a metre no
+    chart is written in, WeightsError, DeviceError.
     """
     per_bar, worth = beats_of_metre(*metre) if metre else (0, Fraction(1))
 
     def attempt(where: str) -> tuple[BeatModel, tuple[NDArray[np.float64], NDArray[np.float64]]]:
         _, ready = load_beat_model(model, where, precision)
-        return ready, ready.probabilities(levels)
+        heard = ready.probabilities(levels)
+        if not hits:
+            return ready, heard
+        _, reader = load_stroke_beat_model(device=where, precision=precision)
+        read = reader.probabilities(hits, len(heard[0]))
+        share = ready.tracking.strokes_share
+        return ready, (_blended(heard[0], read[0], share), _blended(heard[1], read[1], share))
 
     (ready, (beat, downbeat)), warning = with_cpu_fallback(attempt, device)
     tracking = ready.tracking
@@ -159,6 +231,13 @@ def hear_beats(
     if bpm is not None:
         found = replace(found, method="user", confidence=1.0, bpm_unreliable=False)
     return found, () if warning is None else (warning,)
+
+
+def _blended(heard: NDArray[np.float64], read: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Probabilities whose log odds are the mean of both, `share` of it of the second."""
+    odds = [np.log(p) - np.log1p(-p) for p in (np.clip(each, 1e-4, 1 - 1e-4) for each in (heard, read))]
+    blended: NDArray[np.float64] = 1 / (1 + np.exp(-((1 - share) * odds[0] + share * odds[1])))
+    return blended
 
 
 def nearest_downbeat(beats: Beats, first_downbeat_s: float) -> Beats:

@@ -29,7 +29,7 @@ from tutti.training.recipes import Table, follow, read_recipe
 from tutti.training.scenes import Ahead, SceneMaterial, open_scenes
 from tutti.weights.opening import open_strict
 
-__all__ = ["BeatsRecipe", "train"]
+__all__ = ["BeatsRecipe", "beat_losses", "beat_targets", "train"]
 
 Floats = NDArray[np.float32]
 
@@ -118,7 +118,11 @@ def beat_targets(beats: Sequence[tuple[float, int]], frames: int) -> tuple[Float
 
 
 def _losses_of(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    predicted: BeatPredictions = network(batch["levels"].contiguous(memory_format=torch.channels_last))
+    return beat_losses(network(batch["levels"].contiguous(memory_format=torch.channels_last)), batch)
+
+
+def beat_losses(predicted: BeatPredictions, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The parts of the loss against the batch's "beat" and "downbeat", (batch, frames) each."""
     return {
         "beat": _loss(predicted.beat, batch["beat"], _BEAT_WEIGHT),
         "downbeat": _loss(predicted.downbeat, batch["downbeat"], _DOWNBEAT_WEIGHT),

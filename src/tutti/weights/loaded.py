@@ -25,7 +25,7 @@ _Key = tuple[str, str, str, str]
 class LoadedModels:
     """The `size` models used last, keyed by card, file, device and precision. Safe to share between threads."""
 
-    def __init__(self, size: int = 2) -> None:
+    def __init__(self, size: int = 4) -> None:
         self.size = size
         self._models: OrderedDict[_Key, Any] = OrderedDict()
         self._lock = threading.Lock()

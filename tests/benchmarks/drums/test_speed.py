@@ -7,7 +7,7 @@ import soundfile as sf
 from benchmarks.drums import speed
 from benchmarks.drums.__main__ import DOCUMENT, SECTIONS
 from benchmarks.drums.references import Track
-from benchmarks.drums.speed import Run, Speeds, goals
+from benchmarks.drums.speed import Edit, Run, Speeds, goals
 from benchmarks.drums.systems import OURS, PEER
 from benchmarks.transcription.report import replace_section
 from tutti.music.timing import BeatGrid
@@ -25,11 +25,12 @@ def test_the_song_goes_round_to_its_length(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_goals_are_met_or_not() -> None:
-    speeds = Speeds(240.0, Run(8.0, 1_200_000_000), 0.9, {OURS: 2.0, PEER: 5.0})
+    speeds = Speeds(240.0, Run(8.0, 1_200_000_000), Edit(1.1, 0.6), {OURS: 2.0, PEER: 5.0})
     assert [(figure.measured, figure.met) for figure in goals(speeds)] == [
         ("8.0 s (30 × real time)", True),
         ("1200 MB", False),
-        ("0.90 s", True),
+        ("0.60 s", True),
+        ("1.10 s", False),
         ("120 × real time", True),
     ]
     assert goals(Speeds(240.0, Run(8.0, None), None, {OURS: 5.0}))[1].met is None

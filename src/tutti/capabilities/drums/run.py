@@ -209,9 +209,11 @@ class _Job:
 
     @cached_property
     def hits(self) -> Heard:
+        return self.stages.hits(self._hits_depend_on(), self._hear_hits)
+
+    def _hits_depend_on(self) -> dict[str, Any]:
         depends = self._asked("model", "onset_threshold", "clip", "bpm")
-        depends |= {"weights": self.card.sha256, "config": self.card.config, "stems": self.stems.detail}
-        return self.stages.hits(depends, self._hear_hits)
+        return depends | {"weights": self.card.sha256, "config": self.card.config, "stems": self.stems.detail}
 
     def _hear_hits(self) -> Heard:
         options, drums = self.options, self.stems.drums or self.source
@@ -242,17 +244,23 @@ class _Job:
     def beats(self) -> _Found:
         depends = self._asked("beats", "bpm", "metre", "first_downbeat_s")
         if self.options.beats in ("auto", "tutti"):
-            depends["weights"] = find_card("tutti-beats").sha256
+            depends["weights"] = [find_card(name).sha256 for name in ("tutti-beats", "tutti-stroke-beats")]
+            depends["hits"] = self._hits_depend_on()
         beats, warnings = self.stages.beats(depends, self._hear_beats)
         return _Found(beats, warnings)
 
     def _hear_beats(self) -> tuple[Beats, tuple[str, ...]]:
-        """Beats of the whole recording, not of the drums alone: the band knows where a bar begins."""
+        """Beats of the whole recording, not of the drums alone: the band knows where a bar begins. The hits do too."""
         options, metre = self.options, self.metre
         self.watch("beats", 0, 1)
         if options.beats in ("auto", "tutti"):
             beats, warnings = hear_beats(
-                self.levels(None), bpm=options.bpm, metre=metre, device=options.device, precision=options.precision
+                self.levels(None),
+                self.hits.hits,
+                bpm=options.bpm,
+                metre=metre,
+                device=options.device,
+                precision=options.precision,
             )
         else:
             samples = self._samples(self.source)
