@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tutti.audio.bands import stored_levels
+from tutti.audio.bands import DRUMS_FRONT_END, stored_levels
 from tutti.datasets import scene_mixes
 from tutti.datasets.drum_scenes import Hit, SceneMaker
 from tutti.datasets.scene_mixes import draw_mix
@@ -109,3 +109,15 @@ def test_a_mask_only_takes_away_and_spares_what_is_loud() -> None:
         assert (masked <= levels).all()
         assert (masked >= 0).all()
         assert np.array_equal(masked[:, 30], levels[:, 30])
+
+
+def test_what_is_retuned_sounds_as_much_higher() -> None:
+    centres_hz = DRUMS_FRONT_END.centres_hz()
+    band = int(np.searchsorted(centres_hz, 1000))
+    levels = np.zeros((2, 4, len(centres_hz)), np.float32)
+    levels[..., band] = 1.0
+    for octaves in (-1.0, -0.1, 0.0, 0.25, 1.0):
+        found = scene_mixes._retuned(levels, octaves)
+        peak_hz = centres_hz[found[0, 0].argmax()]
+        assert np.log2(peak_hz / centres_hz[band]) == pytest.approx(octaves, abs=1 / 24 + 1e-9)
+        assert found.shape == levels.shape

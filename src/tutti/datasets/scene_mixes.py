@@ -43,13 +43,19 @@ class Balance:
     """The band alone."""
     silence: float
     song_db: tuple[float, float]
+    retuned_octaves: float
+    """How far drums and band are each tuned up or down (standard deviation)."""
     stranger_db: tuple[float, float] = (-14.0, 0.0)
     stem_db: tuple[float, float] = (-32.0, -10.0)
 
 
-TRAINING = Balance(drums=0.25, song=0.37, stranger=0.16, stem=0.16, band=0.05, silence=0.01, song_db=(-9.0, 12.0))
+TRAINING = Balance(
+    drums=0.25, song=0.37, stranger=0.16, stem=0.16, band=0.05, silence=0.01, song_db=(-9.0, 12.0), retuned_octaves=0.12
+)
 """Harder than records are, so that there is something to learn."""
-RECORDS = Balance(drums=0.3, song=0.5, stranger=0.0, stem=0.15, band=0.05, silence=0.0, song_db=(-8.0, 4.0))
+RECORDS = Balance(
+    drums=0.3, song=0.5, stranger=0.0, stem=0.15, band=0.05, silence=0.0, song_db=(-8.0, 4.0), retuned_octaves=0.0
+)
 """As records are mixed: what thresholds are chosen on."""
 
 
@@ -57,6 +63,8 @@ def draw_mix(shards: SceneShards, rng: Rng, frames: int, frame_s: float, balance
     """A stretch of a scene as some recording might hold it."""
     scene = shards.draw(rng)
     drums, band, begin = _crop(scene, rng, frames)
+    if balance.retuned_octaves:
+        drums, band = (_retuned(levels, rng.normal(0, balance.retuned_octaves)) for levels in (drums, band))
     beats = scene.beats
     start_s = begin * frame_s
     inside = [
@@ -93,6 +101,16 @@ def _crop(scene: StoredScene, rng: Rng, frames: int) -> tuple[Levels, Levels, in
     begin = int(rng.integers(scene.levels.shape[2] - frames + 1))
     crop = scene.levels[:, :, begin : begin + frames].astype(np.float32) / np.float32(STEPS_PER_UNIT)
     return crop[0], crop[1], begin
+
+
+def _retuned(levels: Levels, octaves: float) -> Levels:
+    """The same sounds higher: each band has what lay `octaves` below it, between two bands something of both."""
+    centres_hz = DRUMS_FRONT_END.centres_hz()
+    at = np.interp(centres_hz * 2**-octaves, centres_hz, np.arange(len(centres_hz)))
+    below = at.astype(np.intp)
+    above = np.minimum(below + 1, len(centres_hz) - 1)
+    share = (at - below).astype(np.float32)
+    return levels[..., below] * (1 - share) + levels[..., above] * share
 
 
 def _stranger(shards: SceneShards, rng: Rng, frames: int) -> tuple[Levels, int]:

@@ -90,6 +90,8 @@ class _Tracker:
         best = np.full((self.kept, rows, columns), -np.inf)
         source = np.full((self.frames, rows, columns), -1, np.int8 if columns <= 128 else np.int16)
         every = np.arange(columns)
+        through = np.empty((rows, columns, columns))
+        flat, row_starts = through.reshape(-1), np.arange(rows * columns).reshape(rows, columns) * columns
         for frame in range(self.frames):
             slot = best[frame % self.kept]
             if not self.possible[frame]:
@@ -103,9 +105,9 @@ class _Tracker:
             )
             before[since < 0] = -np.inf
             before = before.T[self.row_before] + self.arrival[frame][:, None]
-            through = before[:, None, :] + self.change
+            np.add(before[:, None, :], self.change, out=through)
             found = through.argmax(axis=2)
-            score = np.take_along_axis(through, found[:, :, None], axis=2)[:, :, 0]
+            score = flat[row_starts + found]
             better = score > slot
             slot[better] = score[better]
             source[frame][better] = found[better]

@@ -27,6 +27,7 @@ from tutti.music.beats import Beats, beats_of_metre
 from tutti.music.drum_hits import DrumHits
 from tutti.music.drum_kit import DRUM_CLASSES
 from tutti.music.timing import BeatGrid
+from tutti.nets.folding import fold_batch_norms
 from tutti.weights.cards import Card, find_card
 from tutti.weights.devices import choose_device, choose_precision
 from tutti.weights.loaded import LOADED, with_cpu_fallback
@@ -153,7 +154,7 @@ def load_beat_model(name: str = "tutti-beats", device: str = "auto", precision: 
     def build() -> BeatModel:
         network = BeatNet(config)
         open_strict(network, locate(card), card.name)
-        placed = network.eval().to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed = fold_batch_norms(network).to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return BeatModel(placed, tracking, where, bits)
 
     return card, LOADED.get(card, where, bits, build)

@@ -37,6 +37,16 @@ def test_clicks_are_heard_where_they_are(levels: NDArray[np.uint8]) -> None:
     assert all(hit.time_s == round(hit.time_s, 6) and hit.confidence == round(hit.confidence, 4) for hit in heard.hits)
 
 
+def test_where_a_recording_is_cut_off_nothing_is_struck() -> None:
+    levels = np.concatenate(list(stored_levels([clicks([0.5, 1.0], 2.0)])), axis=1)
+    card = find_card("tutti-drums")
+    last_s = hear_hits(card, levels, device="cpu", on_window=ignore).hits[-1].time_s
+    assert type(last_s) is float
+    for left_s, strokes in ((0.06, 2), (0.02, 1)):
+        cut = levels[:, : round((last_s + left_s) / 0.01)]
+        assert hear_hits(card, cut, device="cpu", on_window=ignore).hits.summary["kick"] == strokes
+
+
 def test_windows_make_no_difference(levels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
     card = find_card("tutti-drums")
     kept: list[Answers] = []

@@ -77,6 +77,14 @@ def test_without_drums_the_chart_is_empty_and_says_so(samples: Any) -> None:
     assert chart.warnings == ("no drums were heard; the chart is empty.",)
 
 
+@pytest.mark.parametrize(("strokes", "is_said"), [(2, True), (12, False)])
+def test_few_hits_are_doubted(strokes: int, is_said: bool) -> None:
+    chart = run((clicks([0.5 + row for row in range(strokes)], 20.0), CLICK_RATE_HZ), NONE)
+    assert len(chart.hits) == 2 * strokes
+    few = "few hits, 4 in 20 s: what was taken for drums may be something else."
+    assert (few in chart.warnings) is is_said
+
+
 def test_a_tenth_of_a_second_with_one_stroke_is_written_at_the_last_resort() -> None:
     chart = run((clicks([0.03], 0.1), CLICK_RATE_HZ), NONE)
     assert chart.hits.summary == {"kick": 1, "hihat_closed": 1}

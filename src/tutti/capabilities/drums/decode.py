@@ -91,7 +91,7 @@ def decode_hits(
         for frame, piece in zip(frames, around.argmax(axis=1), strict=True):
             hits.append(
                 DrumHit(
-                    time_s=max(0.0, (frame + _refined(struck, frame)) * frame_s),
+                    time_s=max(0.0, float(frame + _refined(struck, frame)) * frame_s),
                     instrument=pieces[piece],
                     velocity=int(np.clip(round(127 * float(answers.velocity[frame, columns[piece]])), 1, 127)),
                     confidence=float(struck[frame]) if calibration is None else calibration.of(row, struck[frame]),

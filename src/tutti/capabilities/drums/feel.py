@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -363,24 +362,27 @@ def _without_clashes(events: _Events, grid: Grid, costs: Floats, written: Ints) 
     chosen: Ints = np.argmin(costs, axis=1)
     order, at = events.by_piece, events.at
     whole = float(8 * grid.beat_quarters)
-    edges = [*np.flatnonzero(events.begins_piece), len(order)]
-    piece = events.instrument_by_piece
+    starts = np.flatnonzero(events.begins_piece)
+    crowded = np.zeros(len(order), bool)
+    crowded[1:] = (np.diff(chosen[order]) <= 0) & ~events.begins_piece[1:]
+    rows = zip(
+        *(array.tolist() for array in (starts, np.append(starts[1:], len(order)), events.instrument_by_piece[starts])),
+        *(array.tolist() for array in (events.beat[order[starts]], np.logical_or.reduceat(crowded, starts))),
+        strict=True,
+    )
     taken: dict[int, tuple[int, float]] = {}
     """For each piece the beat that a stroke before it has taken, and how many 32nds before that beat it was played."""
-    for begin, end in pairwise(edges):
-        members = order[begin:end]
-        name, beat = int(piece[begin]), int(events.beat[members[0]])
-        penalty = np.interp(np.diff(at[members]), *_SAME_SLOT)
+    for begin, end, name, beat, clash in rows:
         early = taken.get(name)
-        own = costs[members]
-        clash = bool((np.diff(chosen[members]) <= 0).any())
-        if early is not None and early[0] == beat and chosen[members[0]] == 0:
-            own = own.copy()
-            own[:, 0] += np.interp(at[members] + early[1], *_SAME_SLOT)
-            clash = True
-        if clash:
-            chosen[members] = _apart(own, penalty)
-        last = members[-1]
+        follows = early is not None and early[0] == beat and chosen[order[begin]] == 0
+        if clash or follows:
+            members = order[begin:end]
+            own = costs[members]
+            if early is not None and follows:
+                own = own.copy()
+                own[:, 0] += np.interp(at[members] + early[1], *_SAME_SLOT)
+            chosen[members] = _apart(own, np.interp(np.diff(at[members]), *_SAME_SLOT))
+        last = order[end - 1]
         if written[last, chosen[last]] == LATTICE:
             taken[name] = beat + 1, whole - float(at[last])
     return chosen
@@ -415,11 +417,11 @@ def _cheapest(costs: Floats, triplet: NDArray[np.bool_], starts_bar: NDArray[np.
     from_lead, from_kind = np.zeros(costs.shape, np.int64), np.zeros(costs.shape, np.int64)
     for beat in range(1, beats):
         ways = best[:, :, None] + lead_change
-        from_lead[beat] = np.argmin(ways, axis=1)
-        led = np.min(ways, axis=1)
-        kinds_ways = led[:, None, :] + (change * (0.7 if starts_bar[beat] else 1.5))[:, :, None]
-        from_kind[beat] = np.argmin(kinds_ways, axis=0)
-        best = np.take_along_axis(led, from_kind[beat], axis=0) + costs[beat]
+        from_lead[beat] = ways.argmin(axis=1)
+        led = ways.min(axis=1)
+        kinds_ways = led[:, None, :] + (change * (0.25 if starts_bar[beat] else 0.55))[:, :, None]
+        from_kind[beat] = kinds_ways.argmin(axis=0)
+        best = kinds_ways.min(axis=0) + costs[beat]
     kind, lead = np.zeros(beats, np.int64), np.zeros(beats, np.int64)
     kind[-1], lead[-1] = divmod(int(np.argmin(best)), leads)
     for beat in reversed(range(1, beats)):
@@ -446,6 +448,6 @@ def _swing_or_triplets(path: _Path, events: _Events, swing: Swing) -> tuple[_Pat
     """Where most beats are full triplets the swung pairs are written as triplets too, and no swing is printed."""
     in_pairs = path.paired & (path.slot == LATTICE // 2)
     full = ~path.paired & (path.slot == LATTICE // 3)
-    if len(np.unique(events.beat[full])) <= len(np.unique(events.beat[in_pairs])):
+    if len(set(events.beat[full].tolist())) <= len(set(events.beat[in_pairs].tolist())):
         return path, swing
     return replace(path, slot=np.where(in_pairs, LATTICE * 2 // 3, path.slot)), None

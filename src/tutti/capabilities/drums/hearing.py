@@ -35,8 +35,11 @@ __all__ = [
     "load_frame_model",
 ]
 
-_WINDOW_FRAMES = 2048
-"""Frames answered at once: 20 s."""
+_WINDOW_FRAMES = 6144
+"""Frames answered at once: a minute."""
+
+_CUT_OFF_S = 0.03
+"""So shortly before the end no stroke can be heard; where a recording is cut off, something clicks."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,12 @@ def hear_hits(
     on_window(frames, frames)
     calibration = card.settings("calibration", Calibration)
     hits = weighed(decode_hits(Answers.joined(parts), thresholds, DRUMS_FRONT_END.frame_s, calibration), levels)
-    hits = DrumHits.of(replace(hit, time_s=round(hit.time_s, 6), confidence=round(hit.confidence, 4)) for hit in hits)
+    end_s = frames * DRUMS_FRONT_END.frame_s - _CUT_OFF_S
+    hits = DrumHits.of(
+        replace(hit, time_s=round(hit.time_s, 6), confidence=round(hit.confidence, 4))
+        for hit in hits
+        if hit.time_s < end_s
+    )
     return Heard(hits, str(model.device), model.precision, tuple(warnings))
 
 

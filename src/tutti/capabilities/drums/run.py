@@ -40,6 +40,8 @@ __all__ = ["run"]
 OnProgress = Callable[[str, float, float], None]
 
 _FOREIGN_RATE_HZ = 44_100
+_SPARSE_PER_MINUTE = 20
+"""Drummers strike more often; what is heard in a recording without drums is rarer."""
 
 
 def run(
@@ -87,7 +89,7 @@ def run(
                 *stems.warnings,
                 *heard.warnings,
                 *beats.warnings,
-                *_doubts(heard.hits, beats.beats),
+                *_doubts(heard.hits, beats.beats, job.duration_s),
             ),
             recording=job.file if kept or job.is_users else None,
             backing=stems.backing if kept else None,
@@ -329,10 +331,12 @@ class _Counted:
         return self.samples / DRUMS_FRONT_END.sample_rate_hz
 
 
-def _doubts(hits: DrumHits, beats: Beats) -> Iterator[str]:
+def _doubts(hits: DrumHits, beats: Beats, duration_s: float) -> Iterator[str]:
     if not len(hits):
         yield "no drums were heard; the chart is empty."
         return
+    if len(hits) < _SPARSE_PER_MINUTE * duration_s / 60:
+        yield f"few hits, {len(hits)} in {duration_s:.0f} s: what was taken for drums may be something else."
     confidence = sum(hit.confidence for hit in hits) / len(hits)
     if confidence < LOW_CONFIDENCE:
         yield f"low confidence: the hits were heard with {confidence:.2f} on average; check them by ear."

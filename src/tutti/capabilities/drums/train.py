@@ -25,10 +25,10 @@ from tutti.capabilities.drums.targets import can_be_heard, losses, targets_of
 from tutti.datasets.scene_mixes import RECORDS, Mix, draw_mix
 from tutti.datasets.scene_shards import SceneShards
 from tutti.training.calibration import fit_logistic
+from tutti.training.growth import grow_from
 from tutti.training.loop import Schedule, fit
 from tutti.training.recipes import Table, follow, read_recipe
 from tutti.training.scenes import Ahead, SceneMaterial, open_scenes
-from tutti.weights.opening import open_strict
 
 __all__ = ["DrumsRecipe", "train"]
 
@@ -40,7 +40,7 @@ _CANDIDATES = (0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65,
 
 class DrumsLearning(Table):
     start: Path | None = None
-    """Weights to begin with instead of random ones: a safetensors file of the same network."""
+    """Weights to begin with instead of random ones: a safetensors file of this network or a smaller one."""
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
     crop_frames: int = Field(400, ge=128)
@@ -77,7 +77,7 @@ def train(
     network = DrumsNet(recipe.network)
     learning = recipe.learning
     if learning.start is not None:
-        open_strict(network, config_path.parent / learning.start, learning.start.stem)
+        grow_from(network, config_path.parent / learning.start)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
     batches = Ahead(lambda step: batch_of(recipe, learn, step))

@@ -1,7 +1,7 @@
 """`tutti-drums`: a small convolutional network from band levels to strokes, 100 frames a second.
 
 Convolutions over time and frequency find attacks and their colour, what is left of the spectrum becomes one vector a
-frame, and dilated blocks compare it with the two seconds around it. Every class has an onset and a velocity output.
+frame, and dilated blocks compare it with the four seconds around it. Every class has an onset and a velocity output.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ class DrumsNetConfig:
 
     windows: int = 2
     bands: int = 85
-    stem: int = 16
-    column: int = 32
-    width: int = 128
-    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
+    stem: int = 24
+    column: int = 48
+    width: int = 160
+    dilations: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 1, 2, 4, 8, 16, 32)
     kernel: int = 7
 
     @property
@@ -93,8 +93,11 @@ class _Block(nn.Module):
             nn.BatchNorm1d(width),
             nn.Conv1d(width, 2 * width, 1),
             nn.ReLU(inplace=True),
-            nn.Conv1d(2 * width, width, 1),
+            last := nn.Conv1d(2 * width, width, 1),
         )
+        nn.init.zeros_(last.weight)  # begins as no change at all (Goyal et al., 2017)
+        assert last.bias is not None
+        nn.init.zeros_(last.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.body(x)  # type: ignore[no-any-return]
