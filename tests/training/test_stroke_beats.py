@@ -55,6 +55,20 @@ def test_a_batch_has_strokes_where_its_beats_are(recipe: Path, groove_root: Path
     assert batch["strokes"].max() > 0.1
 
 
+def test_a_recording_may_be_heard_from_its_first_bar_on(groove_root: Path) -> None:
+    whole, anywhere = Drummer(groove_root, 6.0, "train", 1.0), Drummer(groove_root, 6.0, "train")
+    first_places = set()
+    for seed in range(20):
+        begun = whole.play(np.random.default_rng(seed))
+        downbeats_s = [time_s for time_s, place in begun.beats if place == 1]
+        first_s = begun.to_seconds(0.0)
+        assert first_s == pytest.approx(min(downbeats_s, key=lambda time_s: abs(time_s - first_s)))
+        assert -0.1 < first_s < 2.3
+        assert min(time_s for time_s, *_ in begun.strokes) > first_s - 0.15
+        first_places.add(anywhere.play(np.random.default_rng(seed)).beats[0][1])
+    assert len(first_places) > 1
+
+
 def test_takes_must_be_there(recipe: Path, tmp_path: Path) -> None:
     recipe.write_text(recipe.read_text().replace('groove_midi = "', 'groove_midi = "/nowhere'))
     with pytest.raises(TrainingError, match=r"info\.csv is missing"):

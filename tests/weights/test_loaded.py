@@ -51,7 +51,7 @@ def test_card_file_device_and_precision_tell_models_apart(make_card: MakeCard) -
 
 
 def test_the_one_unused_the_longest_goes_and_is_freed(make_card: MakeCard) -> None:
-    models = LoadedModels()
+    models = LoadedModels(size=2)
     first, second = (weakref.ref(models.get(make_card(name=name), CPU, "fp32", Model)) for name in ("a", "b"))
     models.get(make_card(name="a"), CPU, "fp32", never)
     models.get(make_card(name="c"), CPU, "fp32", Model)

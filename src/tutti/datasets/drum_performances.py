@@ -38,10 +38,14 @@ class Performance:
 
 
 class Drummer:
-    """Plays `duration_s` from the takes of one split of Groove MIDI. Raises TrainingError when there are none."""
+    """Plays `duration_s` from the takes of one split of Groove MIDI. Raises TrainingError when there are none.
 
-    def __init__(self, groove_root: Path, duration_s: float, split: str) -> None:
-        self.duration_s = duration_s
+    `from_the_start` is the share of performances that are heard from their first bar on, up to two seconds of silence
+    before it; of the others most begin anywhere.
+    """
+
+    def __init__(self, groove_root: Path, duration_s: float, split: str, from_the_start: float = 0.0) -> None:
+        self.duration_s, self.from_the_start = duration_s, from_the_start
         takes = [groove_midi.read_take(path) for path in groove_midi.takes(groove_root, split)]
         self.long = [take for take in takes if take.bars >= 4]
         self.fills = [take for take in takes if take.bars < 4]
@@ -84,7 +88,10 @@ class Drummer:
         """Quarters → seconds, when the first downbeat is, and a quarter's length before the tempo bends."""
         quarter_s = 60 / take.bpm
         bar_s = quarter_s * take.beat_quarters * take.beats_per_bar
-        first_s = float(rng.uniform(-bar_s, 0.5)) if rng.random() < 0.8 else float(rng.uniform(0, 3))
+        if self.from_the_start and rng.random() < self.from_the_start:
+            first_s = float(rng.choice([0.02, rng.uniform(0, 2)]))
+        else:
+            first_s = float(rng.uniform(-bar_s, 0.5)) if rng.random() < 0.8 else float(rng.uniform(0, 3))
         if rng.random() < 0.55:
             return lambda quarters: first_s + quarters * quarter_s, first_s, quarter_s
         knots_s = np.linspace(-20, self.duration_s + 20, 10)

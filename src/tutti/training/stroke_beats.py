@@ -45,6 +45,8 @@ class StrokeBeatsLearning(Table):
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
     crop_s: float = Field(30.0, gt=5)
+    from_the_start: float = Field(0.6, ge=0, le=1)
+    """How many crops are the beginning of a recording: mostly that of a bar."""
     learning_rate: float = Field(3e-3, gt=0)
     warmup_steps: int = Field(200, ge=1)
     validation_pieces: int = Field(200, ge=1)
@@ -73,7 +75,9 @@ def train(
     """
     recipe = read_recipe(config_path, StrokeBeatsRecipe)
     learning, takes = recipe.learning, config_path.parent / recipe.material.groove_midi
-    learn, validation = (Drummer(takes, learning.crop_s, split) for split in ("train", "validation"))
+    learn, validation = (
+        Drummer(takes, learning.crop_s, split, learning.from_the_start) for split in ("train", "validation")
+    )
     torch.manual_seed(recipe.seed)
     network = StrokeBeatNet(recipe.network)
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps)
