@@ -94,8 +94,13 @@ def measure(systems: Sequence[HitSystem], data: Path, threads: int) -> Speeds:
         command = ["drums", str(chart), "--edit", str(edit), "-f", "pdf", "-o", str(pdf), "--quiet"]
         run(command, threads)  # compiles what an installed package has compiled
         cold_s = statistics.median(run(command, threads).wall_s for _ in range(TIMES))
-        corrections = read_corrections(edit)
-        edited = Edit(cold_s, median_s(lambda: read_chart(chart, corrections).save(pdf)))
+        corrections, number = read_corrections(edit), itertools.count()
+
+        def correct() -> None:
+            new = corrections.model_copy(update={"title": f"Corrected {next(number)}"})  # what is printed last is kept
+            read_chart(chart, new).save(pdf)
+
+        edited = Edit(cold_s, median_s(correct))
     whole = sorted(runs, key=lambda each: each.wall_s)[TIMES // 2]
     peaks = [each.peak_bytes for each in runs if each.peak_bytes is not None]
     return Speeds(SONG_S, Run(whole.wall_s, max(peaks, default=None)), edited, hits_s)
