@@ -14,10 +14,11 @@ from tests.conftest import clicks
 from tutti.audio.bands import stored_levels
 from tutti.errors import CardError, MissingExtraError, OptionError
 from tutti.listening import beats as beats_module
-from tutti.listening.beat_net import BeatNet, BeatNetConfig
+from tutti.listening.beat_net import BeatNet, BeatNetConfig, StrokeBeatNet, StrokeBeatNetConfig
 from tutti.listening.beats import (
     FRAMES_PER_S,
     BeatModel,
+    StrokeBeatModel,
     Tracking,
     grid_of,
     hear_beats,
@@ -28,9 +29,11 @@ from tutti.listening.beats import (
     madmom_beats,
     nearest_downbeat,
     no_beats,
+    stroke_roll,
 )
 from tutti.music.beats import Beats, beats_of_metre
 from tutti.music.drum_hits import DrumHit, DrumHits
+from tutti.music.drum_kit import DRUM_CLASSES
 from tutti.music.timing import BeatGrid
 
 RATE_HZ = 24_000
@@ -411,3 +414,21 @@ def test_without_madmom_it_is_said_where_it_is(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=r"github\.com/CPJKU/madmom"):
         madmom_beats(np.zeros(44_100, np.float32))
+
+
+def test_windows_make_no_difference_to_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = StrokeBeatNet(StrokeBeatNetConfig(width=4, dilations=(1, 2, 4), kernel=5)).eval()
+    rng = np.random.default_rng(0)
+    hits = DrumHits.of(DrumHit(float(t), str(rng.choice(DRUM_CLASSES)), 100) for t in rng.uniform(0, 8, 60))
+    with torch.no_grad():  # answers spread over 0 to 1
+        logits = network(torch.from_numpy(stroke_roll(hits, 411))[None]).beat
+        network.heads.weight /= logits.std()
+        network.heads.bias.copy_((network.heads.bias - logits.mean()) / logits.std())
+    model = StrokeBeatModel(network, torch.device("cpu"), "fp32")
+    whole = model.probabilities(hits, 411)
+    assert np.ptp(whole[0]) > 0.1
+    monkeypatch.setattr(beats_module, "_WINDOW_FRAMES", 100)
+    for one, other in zip(whole, model.probabilities(hits, 411), strict=True):
+        assert one.shape == other.shape == (411,)
+        assert np.abs(one - other).max() < 1e-5

@@ -65,6 +65,8 @@ def test_a_larger_or_another_network_is_no_start(tmp_path: Path) -> None:
     save_file(DrumsNet(LARGE).state_dict(), tmp_path / "large.safetensors")
     small = DrumsNet(SMALL)
     before = {name: value.clone() for name, value in small.state_dict().items()}
-    with pytest.raises(TrainingError, match="no smaller network of this kind"):
-        grow_from(small, tmp_path / "large.safetensors")
+    save_file({}, tmp_path / "empty.safetensors")
+    for name in ("large", "empty"):
+        with pytest.raises(TrainingError, match="no smaller network of this kind"):
+            grow_from(small, tmp_path / f"{name}.safetensors")
     assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())

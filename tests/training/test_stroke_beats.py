@@ -78,7 +78,7 @@ def test_takes_must_be_there(recipe: Path, tmp_path: Path) -> None:
 def test_a_listener_loses_soft_strokes_and_keeps_most_loud_ones() -> None:
     take = DrumTake((), 120.0, 1.0, 4, 4)
     strokes = tuple((0.1 * row, 36, 120 if row % 2 else 5) for row in range(200))
-    played = Performance(strokes, (), take, float, 0.0, 0.5)
+    played = Performance(strokes, (), take, float, 0.0)
     kept = [0, 0]
     for seed in range(30):
         heard = misheard(played, np.random.default_rng(seed))

@@ -33,8 +33,12 @@ class Performance:
     to_seconds: Callable[[float], float]
     """From quarters since the take's first downbeat."""
     first_s: float
-    """When the first downbeat is, and `quarter_s` a quarter's length, before the tempo bends."""
-    quarter_s: float
+    """When the first downbeat is before the tempo bends."""
+
+    @property
+    def quarter_s(self) -> float:
+        """A quarter's length before the tempo bends."""
+        return 60 / self.take.bpm
 
 
 class Drummer:
@@ -55,7 +59,7 @@ class Drummer:
     def play(self, rng: Rng) -> Performance:
         """One performance."""
         take = self._take(rng)
-        to_seconds, first_s, quarter_s = self._clock(take, rng)
+        to_seconds, first_s = self._clock(take, rng)
         strokes = _rearranged([(to_seconds(at), key, velocity) for at, key, velocity in take.strokes], rng)
         strokes = [stroke for stroke in strokes if 0 <= stroke[0] < self.duration_s - 0.02]
         beats = []
@@ -65,7 +69,7 @@ class Drummer:
                 break
             if time_s >= 0:
                 beats.append((time_s, number % take.beats_per_bar + 1))
-        return Performance(tuple(strokes), tuple(beats), take, to_seconds, first_s, quarter_s)
+        return Performance(tuple(strokes), tuple(beats), take, to_seconds, first_s)
 
     def _take(self, rng: Rng) -> DrumTake:
         """Something long enough: a composed take, or a stretch of a drummer's, perhaps with fills of another."""
@@ -84,8 +88,8 @@ class Drummer:
         pace = float(np.exp(rng.uniform(-0.3, 0.25)))
         return replace(take, strokes=tuple(strokes), bars=bars, bpm=take.bpm * pace)
 
-    def _clock(self, take: DrumTake, rng: Rng) -> tuple[Callable[[float], float], float, float]:
-        """Quarters → seconds, when the first downbeat is, and a quarter's length before the tempo bends."""
+    def _clock(self, take: DrumTake, rng: Rng) -> tuple[Callable[[float], float], float]:
+        """Quarters → seconds, and when the first downbeat is before the tempo bends."""
         quarter_s = 60 / take.bpm
         bar_s = quarter_s * take.beat_quarters * take.beats_per_bar
         if self.from_the_start and rng.random() < self.from_the_start:
@@ -93,13 +97,13 @@ class Drummer:
         else:
             first_s = float(rng.uniform(-bar_s, 0.5)) if rng.random() < 0.8 else float(rng.uniform(0, 3))
         if rng.random() < 0.55:
-            return lambda quarters: first_s + quarters * quarter_s, first_s, quarter_s
+            return lambda quarters: first_s + quarters * quarter_s, first_s
         knots_s = np.linspace(-20, self.duration_s + 20, 10)
         bend = np.cumsum(rng.normal(0, rng.uniform(0.005, 0.035), 10))
         grid_s = np.arange(-20, self.duration_s + 20, 0.05)
         bent_s = -20 + np.cumsum(np.exp(np.interp(grid_s, knots_s, bend - bend.mean()))) * 0.05
         bent_s -= np.interp(0.0, grid_s, bent_s)
-        return lambda quarters: float(np.interp(first_s + quarters * quarter_s, grid_s, bent_s)), first_s, quarter_s
+        return lambda quarters: float(np.interp(first_s + quarters * quarter_s, grid_s, bent_s)), first_s
 
 
 def _rearranged(strokes: list[tuple[float, int, int]], rng: Rng) -> list[tuple[float, int, int]]:

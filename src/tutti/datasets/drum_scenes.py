@@ -244,7 +244,7 @@ class _Piece:
     def __init__(self, voice: Voice, keys: Sequence[int], is_own: bool, name: str, rng: Rng) -> None:
         self.voice, self.keys = voice, list(keys)
         self.key = int(self.keys[rng.integers(len(self.keys))])
-        # two kits' cymbals are more than a fourth apart, and skins are tuned to the room
+        # by up to three semitones, skins by nearly four
         spread = 0.18 if name.startswith(("hihat", "ride", "crash", "splash", "china")) else 0.22
         self.ratio = float(np.exp(rng.uniform(-spread, spread)))
         self.shorten_s = float(rng.choice([0.12, 0.3, 2.0, 2.0, 2.0]))

@@ -117,10 +117,17 @@ class StrokeBeatModel:
     @torch.inference_mode()
     def probabilities(self, hits: DrumHits, frames: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Of a beat and of a downbeat, (frames,) each, FRAMES_PER_S of them a second."""
-        strokes = torch.from_numpy(stroke_roll(hits, frames)).to(self.device)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            predicted = self.network(strokes[None])
-        beat, downbeat = torch.stack(predicted)[:, 0].float().sigmoid().cpu().numpy().astype(np.float64)
+        reach, roll = self.network.config.reach_frames, stroke_roll(hits, frames)
+        found = []
+        for begin in range(0, frames, _WINDOW_FRAMES // 2):
+            end = min(frames, begin + _WINDOW_FRAMES // 2)
+            window = roll[:, max(0, begin - reach) : end + reach]
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+                predicted = self.network(torch.from_numpy(window).to(self.device)[None])
+            skipped = begin - max(0, begin - reach)
+            both = torch.stack(predicted)[:, 0, skipped : skipped + end - begin]
+            found.append(both.float().sigmoid().cpu().numpy())
+        beat, downbeat = np.concatenate(found, axis=1).astype(np.float64)
         return beat, downbeat
 
 

@@ -27,8 +27,9 @@ def grow_from(network: nn.Module, path: Path) -> None:
     small, _ = read_safetensors(path)
     own = network.state_dict()
     strange = [name for name in small if name not in own or not _fits(small[name], own[name])]
-    if strange:
-        raise TrainingError(f"{path} is no smaller network of this kind: {', '.join(strange[:4])}. Name another start.")
+    if strange or not small:
+        found = ", ".join(strange[:4]) or "no tensors"
+        raise TrainingError(f"{path} is no smaller network of this kind: it has {found}. Name another start.")
     for name, known in small.items():
         grown = own[name]
         if known.ndim > 1:

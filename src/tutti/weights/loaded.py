@@ -23,7 +23,10 @@ _Key = tuple[str, str, str, str]
 
 
 class LoadedModels:
-    """The `size` models used last, keyed by card, file, device and precision. Safe to share between threads."""
+    """The `size` models used last, keyed by card, file, device and precision. Safe to share between threads.
+
+    A drum chart takes three: one for the hits, two for the beats.
+    """
 
     def __init__(self, size: int = 4) -> None:
         self.size = size
