@@ -29,6 +29,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(augment, "room", lambda samples, *_: samples)
     monkeypatch.setattr(augment, "compress", lambda samples, *_: samples)
     monkeypatch.setattr(drum_scenes, "_compressed", lambda samples, _: samples)
+    monkeypatch.setattr(drum_scenes, "_interrupted", lambda scene, _: scene)
     monkeypatch.setattr(drum_performances, "_rearranged", lambda strokes, _: strokes)
     monkeypatch.setattr(drum_scenes, "_DISTRACTORS", (999,))
 
@@ -150,3 +151,27 @@ def test_composed_takes_are_playable(seed: int) -> None:
     assert all(0 <= position < length + 0.2 and 1 <= velocity <= 127 for position, _, velocity in take.strokes)
     assert len(take.strokes) > 16
     assert take == compose_take(np.random.default_rng(seed), 8)
+
+
+@pytest.mark.usefixtures("plain")
+@pytest.mark.parametrize("seed", range(4))
+def test_an_interrupted_scene_keeps_the_strokes_that_sound(
+    seed: int, maker: SceneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maker.drummer, "_take", lambda _: every_piece())
+    whole = maker.draw(np.random.default_rng(seed), has_band=False)
+    monkeypatch.undo()
+    draws = [drum_scenes._interrupted(whole, np.random.default_rng(number)) for number in range(60)]
+    interrupted = [scene for scene in draws if not np.array_equal(scene.drums, whole.drums)]
+    assert 0.15 < len(interrupted) / len(draws) < 0.5
+    assert {len(scene.hits) < len(whole.hits) for scene in interrupted} == {True}
+    for scene in interrupted:
+        kept = {hit.time_s for hit in scene.hits}
+        assert kept < {hit.time_s for hit in whole.hits}
+        for hit in whole.hits:
+            begin = max(0, round(hit.time_s * SAMPLE_RATE_HZ))
+            attack = slice(begin, begin + round(0.03 * SAMPLE_RATE_HZ) + 1)
+            if hit.time_s in kept:
+                assert np.array_equal(scene.drums[attack], whole.drums[attack])
+            else:
+                assert (scene.drums[attack] == 0).any()

@@ -56,6 +56,10 @@ class Hit:
 REGIONS_HZ = ((30, 90), (90, 180), (180, 350), (350, 700), (700, 1400), (1400, 2800), (2800, 5600), (5600, 11_500))
 """The octaves in which a stroke may stand out from what sounds with it."""
 _ATTACK = round(0.05 * SAMPLE_RATE_HZ)
+_CUT_OFF_S = 0.03
+"""A stroke this short before the sound is cut off is not one to hear."""
+_INTO_A_STROKE_S = 0.04
+"""Sound that sets in this long before a stroke would hide where it begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,7 @@ class SceneMaker:
         if has_band:
             kicks = [hit.time_s for hit in hits if hit.instrument == "kick"]
             band = self._band(played, kicks, rng)
-        return Scene(_degraded(drums, rng), _degraded(band, rng), hits, played.beats)
+        return _interrupted(Scene(_degraded(drums, rng), _degraded(band, rng), hits, played.beats), rng)
 
     def _drums(self, strokes: Sequence[tuple[float, int, int]], rng: Rng) -> tuple[Samples, tuple[Hit, ...]]:
         kit = _Kit(self.kits, rng)
@@ -300,3 +304,25 @@ def _compressed(samples: Samples, rng: Rng) -> Samples:
 
 def _degraded(samples: Samples, rng: Rng) -> Samples:
     return augment.degrade(samples, SAMPLE_RATE_HZ, rng) if np.abs(samples).max() > 0 else samples
+
+
+def _interrupted(scene: Scene, rng: Rng) -> Scene:
+    """A third of the scenes with silences that begin and end in the middle of what sounds, as cut recordings do.
+
+    What rings on after a silence is no stroke. The pulse goes on meanwhile.
+    """
+    if rng.random() > 0.35:
+        return scene
+    duration_s = len(scene.drums) / SAMPLE_RATE_HZ
+    drums, band, hits = scene.drums.copy(), scene.band.copy(), scene.hits
+    for _ in range(int(rng.integers(1, 5))):
+        begin_s = float(rng.uniform(-1, duration_s))
+        end_s = begin_s + float(rng.uniform(0.3, 3))
+        soon_s = 1.0 if rng.random() < 0.3 else 0.0  # some silences last until a stroke
+        near_s = [hit.time_s for hit in hits if end_s - _INTO_A_STROKE_S < hit.time_s < end_s + soon_s]
+        if near_s:
+            end_s = near_s[0] - 0.005
+        for samples in (drums, band):
+            samples[max(0, round(begin_s * SAMPLE_RATE_HZ)) : max(0, round(end_s * SAMPLE_RATE_HZ))] = 0
+        hits = tuple(hit for hit in hits if not begin_s - _CUT_OFF_S < hit.time_s < end_s)
+    return Scene(drums, band, hits, scene.beats)
