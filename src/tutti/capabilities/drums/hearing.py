@@ -16,6 +16,7 @@ from tutti.capabilities.drums.decode import Answers, Calibration, Thresholds, de
 from tutti.capabilities.drums.models import adtof
 from tutti.capabilities.drums.models.annoteator_weights import open_annoteator
 from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
+from tutti.capabilities.drums.recurrence import recalled
 from tutti.capabilities.drums.stroke_levels import weighed
 from tutti.music.drum_hits import DrumHits
 from tutti.nets.folding import fold_batch_norms
@@ -128,7 +129,8 @@ def hear_hits(
         parts.append(part)
     on_window(frames, frames)
     calibration = card.settings("calibration", Calibration)
-    hits = weighed(decode_hits(Answers.joined(parts), thresholds, DRUMS_FRONT_END.frame_s, calibration), levels)
+    answers = recalled(Answers.joined(parts))
+    hits = weighed(decode_hits(answers, thresholds, DRUMS_FRONT_END.frame_s, calibration), levels)
     end_s = frames * DRUMS_FRONT_END.frame_s - _CUT_OFF_S
     hits = DrumHits.of(
         replace(hit, time_s=round(hit.time_s, 6), confidence=round(hit.confidence, 4))

@@ -21,6 +21,7 @@ from tutti.audio.bands import DRUMS_FRONT_END, STEPS_PER_UNIT
 from tutti.capabilities.drums.decode import FAMILIES, Answers, Thresholds, decode_hits
 from tutti.capabilities.drums.hearing import FrameModel, build_frame_model
 from tutti.capabilities.drums.models.tutti_drums import DrumsNet, DrumsNetConfig
+from tutti.capabilities.drums.recurrence import recalled
 from tutti.capabilities.drums.targets import can_be_heard, losses, targets_of
 from tutti.datasets.scene_mixes import RECORDS, Mix, draw_mix
 from tutti.datasets.scene_shards import SceneShards
@@ -131,7 +132,7 @@ def _validate(recipe: DrumsRecipe, shards: SceneShards, weights: Path) -> None:
 def _heard(model: FrameModel, mix: Mix) -> Answers:
     reach = model.network.config.reach_frames
     levels = (mix.levels * STEPS_PER_UNIT).round().astype(np.uint8)
-    return model.answers(np.pad(levels, ((0, 0), (reach, reach), (0, 0))))
+    return recalled(model.answers(np.pad(levels, ((0, 0), (reach, reach), (0, 0)))))
 
 
 @dataclass(frozen=True, slots=True)
