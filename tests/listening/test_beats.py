@@ -27,7 +27,6 @@ from tutti.listening.beats import (
     load_beat_model,
     load_stroke_beat_model,
     madmom_beats,
-    nearest_downbeat,
     no_beats,
     stroke_roll,
 )
@@ -264,16 +263,6 @@ def test_windows_make_no_difference(frames: int, monkeypatch: pytest.MonkeyPatch
     for one, other in zip(whole, parts, strict=True):
         assert len(one) == (frames + 1) // 2
         assert np.abs(one - other).max() < 1e-5
-
-
-def test_a_downbeat_is_put_where_the_user_says() -> None:
-    beats = Beats.at_bpm(120, 0.0, 8.0)
-    moved = nearest_downbeat(beats, 1.07)
-    assert moved.grid.times_s == beats.grid.times_s
-    assert moved.grid.downbeats_s == (1.0, 3.0, 5.0, 7.0)
-    assert nearest_downbeat(beats, 2.1) == beats
-    assert nearest_downbeat(beats, 500.0).grid.positions[-1] == 1
-    assert nearest_downbeat(no_beats("x"), 1.0) == no_beats("x")
 
 
 @pytest.fixture

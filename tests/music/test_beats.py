@@ -105,6 +105,16 @@ def test_shifting_a_song_that_changes_metre() -> None:
     assert heard((1, 2, 3, 4)).shifted(-1).grid.positions == (2, 3, 4, 1)
 
 
+def test_the_nearest_beat_begins_a_bar() -> None:
+    beats = Beats.at_bpm(120, 0.0, 8.0)
+    moved = beats.with_downbeat_near(1.07)
+    assert moved.grid.times_s == beats.grid.times_s
+    assert moved.grid.downbeats_s == (1.0, 3.0, 5.0, 7.0)
+    assert beats.with_downbeat_near(2.1) == beats
+    assert beats.with_downbeat_near(500.0).grid.positions[-1] == 1
+    assert heard(()).with_downbeat_near(1.0) == heard(())
+
+
 def test_another_metre() -> None:
     beats = heard((3, 4, *(1, 2, 3, 4) * 3))
     waltz = beats.with_metre(3, 4)

@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from tutti.errors import TrainingError
+from tutti.music.beats import beats_of_metre
 from tutti.music.midi import read_midi_score
 from tutti.music.notes import Note
 from tutti.music.timing import TimeSignature
@@ -67,12 +68,12 @@ def read_take(path: Path) -> DrumTake:
     """One MIDI file of the set, from its click to the end of its last whole bar.
 
     Drummers play some milliseconds ahead of the click, everyone by an amount of their own: the mean distance to the
-    nearest 16th or triplet is taken out, so that beats lie where they are heard.
+    nearest 16th or triplet is taken out, so that beats lie where they are heard. Raises OptionError for a metre that no
+    drum chart is in.
     """
     score = read_midi_score(path)
     metre = score.time_signatures[0] if score.time_signatures else TimeSignature(4, 4)
-    compound = metre.denominator == 8 and metre.numerator % 3 == 0
-    beat_quarters = 1.5 if compound else 4 / metre.denominator
+    per_bar, beat_quarters = beats_of_metre(metre.numerator, metre.denominator)
     drums = drums_of(path)
     positions = np.array([score.tempo_map.to_beat(note.onset_s) for note in drums])
     near = positions * 12
@@ -88,7 +89,7 @@ def read_take(path: Path) -> DrumTake:
     return DrumTake(
         tuple(sorted(stroke for stroke in strokes if stroke[0] < length - 0.15)),
         score.tempo_map.bpm_at(0.0),
-        beat_quarters,
-        round(metre.quarters_per_bar / beat_quarters),
+        float(beat_quarters),
+        per_bar,
         bars,
     )

@@ -46,7 +46,6 @@ __all__ = [
     "load_beat_model",
     "load_stroke_beat_model",
     "madmom_beats",
-    "nearest_downbeat",
     "no_beats",
     "stroke_roll",
 ]
@@ -246,14 +245,6 @@ def _blended(heard: NDArray[np.float64], read: NDArray[np.float64], share: float
     odds = [np.log(p) - np.log1p(-p) for p in (np.clip(each, 1e-4, 1 - 1e-4) for each in (heard, read))]
     blended: NDArray[np.float64] = 1 / (1 + np.exp(-((1 - share) * odds[0] + share * odds[1])))
     return blended
-
-
-def nearest_downbeat(beats: Beats, first_downbeat_s: float) -> Beats:
-    """The same beats, the one nearest to `first_downbeat_s` beginning a bar."""
-    if not len(beats.grid):
-        return beats
-    nearest = int(np.argmin(np.abs(np.array(beats.grid.times_s) - first_downbeat_s)))
-    return beats.shifted(beats.grid.positions[nearest] - 1)
 
 
 def grid_of(beat: NDArray[np.float64], downbeat: NDArray[np.float64], tracking: Tracking, method: str) -> Beats:

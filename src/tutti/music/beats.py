@@ -112,6 +112,14 @@ class Beats:
         positions = (*reversed(earlier[:move]), *self.grid.positions)[: len(self.grid)]
         return replace(self, grid=BeatGrid(self.grid.times_s, positions))
 
+    def with_downbeat_near(self, time_s: float) -> Beats:
+        """The same beats, the one nearest to `time_s` beginning a bar."""
+        times_s, positions = self.grid.times_s, self.grid.positions
+        if not times_s:
+            return self
+        nearest = min(range(len(times_s)), key=lambda row: abs(times_s[row] - time_s))
+        return self.shifted(positions[nearest] - 1)
+
     def with_metre(self, numerator: int, denominator: int) -> Beats:
         """In this metre throughout, first downbeat kept.
 

@@ -132,6 +132,15 @@ def test_a_pickup_lies_at_the_end_of_bar_0() -> None:
     assert len(sheet.bars) == 3
 
 
+def test_beats_before_the_first_downbeat_are_no_bar_without_strokes() -> None:
+    beats = steady(3).shifted(1)
+    sheet = quantise(played(beats, [(row, "kick") for row in range(1, 9)]), beats)
+    assert [len(bar.strokes) for bar in sheet.bars] == [4, 4]
+    assert not sheet.has_pickup
+    rests = quantise(played(beats, [(row, "kick") for row in range(5, 9)]), beats)
+    assert [len(bar.strokes) for bar in rests.bars] == [0, 4]
+
+
 def test_a_bar_that_begins_with_a_rest_is_no_pickup() -> None:
     beats = from_beat(1, 3)
     sheet = quantise(played(beats, [(3, "snare"), *((s[0] + 4, s[1]) for s in groove(2))]), beats)

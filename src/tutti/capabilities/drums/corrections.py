@@ -23,7 +23,6 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from bisect import bisect_left
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -75,7 +74,7 @@ class Corrections(_Part):
     tempo: Literal["half", "double"] | None = None
     bpm: Annotated[float | None, Field(ge=20, le=400)] = None
     """A steady tempo instead of the beats heard (beats a minute)."""
-    metre: Annotated[str | None, Field(pattern=r"^\d{1,2}/[248]$")] = None
+    metre: Annotated[str | None, Field(pattern=r"^\d{1,2}/(4|8)$")] = None
     first_downbeat_s: Annotated[float | None, Field(ge=0)] = None
     shift_downbeat: int = 0
     """Bars begin so many beats later, or earlier when negative."""
@@ -205,15 +204,9 @@ def _beats(draft: Draft, corrections: Corrections) -> Beats:
         numerator, denominator = map(int, corrections.metre.split("/"))
         beats = beats.with_metre(numerator, denominator)
     if corrections.first_downbeat_s is not None:
-        beats = _with_downbeat_at(beats, corrections.first_downbeat_s)
+        times_s, first_s = beats.grid.times_s, corrections.first_downbeat_s
+        if len(times_s) < 2 or not times_s[0] - 30 / beats.bpm <= first_s <= times_s[-1] + 30 / beats.bpm:
+            span = f"from {times_s[0]:.3f} to {times_s[-1]:.3f} s" if times_s else "nowhere"
+            raise OptionError(f"No bar can begin at {first_s} s: beats were heard {span}.")
+        beats = beats.with_downbeat_near(first_s)
     return beats.shifted(corrections.shift_downbeat) if corrections.shift_downbeat else beats
-
-
-def _with_downbeat_at(beats: Beats, time_s: float) -> Beats:
-    times_s = beats.grid.times_s
-    if len(times_s) < 2 or not times_s[0] - 30 / beats.bpm <= time_s <= times_s[-1] + 30 / beats.bpm:
-        span = f"from {times_s[0]:.3f} to {times_s[-1]:.3f} s" if times_s else "nowhere"
-        raise OptionError(f"No bar can begin at {time_s} s: beats were heard {span}.")
-    after = bisect_left(times_s, time_s)
-    nearest = min(range(max(0, after - 1), min(len(times_s), after + 1)), key=lambda row: abs(times_s[row] - time_s))
-    return beats.shifted(beats.grid.positions[nearest] - 1)

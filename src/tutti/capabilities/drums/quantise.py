@@ -164,7 +164,7 @@ class _Paper:
         positions = [Fraction(part, LATTICE) * worth for part in range(LATTICE * int(self.grid.bar_lengths.max()))]
         for row, (slot, stroke) in zip(map(int, rows_of), strokes, strict=True):
             by_bar[row].append(replace(stroke, position=positions[slot - int(starts[row]) * LATTICE]))
-        heard_from = int(np.searchsorted(starts, self.first_heard, "right")) - 1
+        heard_from = int(np.searchsorted(starts, self.first_heard))  # a part of a bar is printed only with strokes
         rows = range(min(heard_from, min(by_bar)), max(by_bar) + 1)
         bars = []
         for row in rows:

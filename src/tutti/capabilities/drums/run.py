@@ -28,7 +28,7 @@ from tutti.capabilities.drums.stages import Stages, recording_digest
 from tutti.capabilities.drums.types import LOW_CONFIDENCE, DrumChart, Options, Provenance
 from tutti.capabilities.drums.writing_down import write_down
 from tutti.errors import Cancelled, CardError, OutputError
-from tutti.listening.beats import hear_beats, last_resort, librosa_beats, madmom_beats, nearest_downbeat
+from tutti.listening.beats import hear_beats, last_resort, librosa_beats, madmom_beats
 from tutti.listening.htdemucs import DemucsOptions
 from tutti.listening.stems import Stems, demucs_available, separate
 from tutti.music.beats import Beats, beats_of_metre
@@ -278,7 +278,7 @@ class _Job:
             elif metre is not None and len(beats.grid):
                 beats = beats.with_metre(*metre)
         if options.first_downbeat_s is not None:
-            beats = nearest_downbeat(beats, options.first_downbeat_s)
+            beats = beats.with_downbeat_near(options.first_downbeat_s)
         self.watch("beats", 1, 1)
         return beats, warnings
 
