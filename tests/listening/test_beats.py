@@ -103,6 +103,22 @@ def test_beats_bridged_over_certain_silence_have_times() -> None:
     assert grid_of(beat, downbeat, Tracking(), "ours").grid.times_s == pytest.approx(times_s, abs=0.06)
 
 
+def test_bars_begin_where_the_drums_come_in_when_little_speaks_against_it() -> None:
+    times_s = [0.4 + 0.5 * row for row in range(24)]
+    beat, _ = curves(times_s, [1] * 24, 12.5, 0.9)
+    _, third = curves(times_s, [3, 4, 1, 2] * 6, 12.5, 0.9)
+    unsure, certain = beat * 0.3 + third * 0.05, beat * 0.1 + third * 0.8
+
+    def downbeats(downbeat: Any, opening_s: float | None) -> list[float]:
+        found = grid_of(beat, downbeat, Tracking(metres=(4,)), "ours", opening_s)
+        return [round(time_s, 1) for time_s in found.grid.downbeats_s]
+
+    assert downbeats(unsure, None)[:2] == [1.4, 3.4]
+    assert downbeats(unsure, 0.42)[:2] == [0.4, 2.4]
+    assert downbeats(unsure, 2.87)[:2] == [0.9, 2.9]
+    assert downbeats(certain, 0.42)[:2] == [1.4, 3.4]
+
+
 def test_four_in_a_bar_can_be_called_likelier() -> None:
     beat, _ = curves([0.5 * row for row in range(24)], [1] * 24, 12.0, 0.9)
     neutral = beat / 3.5

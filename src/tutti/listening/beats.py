@@ -53,6 +53,8 @@ __all__ = [
 FRAMES_PER_S = 1 / (2 * DRUMS_FRONT_END.frame_s)
 _WINDOW_FRAMES = 6000
 """Front-end frames answered at once: a minute."""
+_NO_BEAT = 0.05
+"""Nobody taps to a beat less probable than this."""
 _DRIFT = 0.03
 """How far a band may stray from the tempo that its user names."""
 
@@ -64,6 +66,9 @@ class Tracking:
     metres: tuple[int, ...] = (3, 4)
     four_bonus: float = 0.1
     """How much likelier four beats in a bar are than another number, per beat (nats)."""
+    opening_bonus: float = 0.2
+    """How much likelier a bar begins where the drums do than at another beat, per beat (nats): where all else says
+    little about it, drummers come in on one."""
     slowest_bpm: float = 55.0
     fastest_bpm: float = 215.0
     usual_bpm: float = 115.0
@@ -234,7 +239,8 @@ def hear_beats(
             )
     if bpm is not None:
         tracking = replace(tracking, slowest_bpm=bpm * (1 - _DRIFT), fastest_bpm=bpm * (1 + _DRIFT))
-    found = replace(grid_of(beat, downbeat, tracking, model), beat_quarters=worth)
+    opening_s = hits[0].time_s if hits else None
+    found = replace(grid_of(beat, downbeat, tracking, model, opening_s), beat_quarters=worth)
     if bpm is not None:
         found = replace(found, method="user", confidence=1.0, bpm_unreliable=False)
     return found, () if warning is None else (warning,)
@@ -247,9 +253,15 @@ def _blended(heard: NDArray[np.float64], read: NDArray[np.float64], share: float
     return blended
 
 
-def grid_of(beat: NDArray[np.float64], downbeat: NDArray[np.float64], tracking: Tracking, method: str) -> Beats:
-    """The beats that probabilities at FRAMES_PER_S speak for."""
-    if beat.max(initial=0.0) < 0.05:  # nothing that anyone would tap to
+def grid_of(
+    beat: NDArray[np.float64],
+    downbeat: NDArray[np.float64],
+    tracking: Tracking,
+    method: str,
+    opening_s: float | None = None,
+) -> Beats:
+    """The beats that probabilities at FRAMES_PER_S speak for. `opening_s` is when the drums come in, where known."""
+    if beat.max(initial=0.0) < _NO_BEAT:  # nothing that anyone would tap to
         return no_beats(method)
     bpm_range = (tracking.slowest_bpm, tracking.fastest_bpm)
     paths = track_bars(beat, downbeat, FRAMES_PER_S, tracking.metres, bpm_range, tracking.usual_bpm)
@@ -259,8 +271,25 @@ def grid_of(beat: NDArray[np.float64], downbeat: NDArray[np.float64], tracking: 
     times_s = _refined(beat, best.frames)
     strength = float(np.mean(beat[best.frames]))
     confidence = 1 / (1 + np.exp(-tracking.confidence_slope * (strength - tracking.confidence_middle)))
-    grid = BeatGrid(tuple(times_s), tuple(int(place) for place in best.places))
+    places = best.places
+    if opening_s is not None:
+        opening = int(np.abs(np.array(times_s) - opening_s).argmin())
+        places = _opened(best, beat, downbeat, opening, tracking.opening_bonus)
+    grid = BeatGrid(tuple(times_s), tuple(int(place) for place in places))
     return Beats(grid, round(float(confidence), 4), bool(confidence < tracking.reliable_from), method)
+
+
+def _opened(
+    path: BarPath, beat: NDArray[np.float64], downbeat: NDArray[np.float64], opening: int, bonus: float
+) -> NDArray[np.intp]:
+    """The path's places, moved so that its beat number `opening` begins a bar unless the probabilities speak against
+    it by more than `bonus` a beat."""
+    heard = beat[path.frames] > _NO_BEAT  # others only bridge a silence
+    share = np.clip(downbeat[path.frames] / np.maximum(beat[path.frames], _NO_BEAT), 0.01, 0.99)
+    gain = heard * np.log(share / (1 - share))  # of beginning a bar rather than not
+    moved = (path.places - path.places[opening]) % path.beats_per_bar + 1
+    lost = (gain[path.places == 1].sum() - gain[moved == 1].sum()) / len(gain)
+    return moved if lost < bonus else path.places
 
 
 def _is_four(path: BarPath) -> bool:
