@@ -111,6 +111,21 @@ def test_a_mask_only_takes_away_and_spares_what_is_loud() -> None:
         assert np.array_equal(masked[:, 30], levels[:, 30])
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_an_echo_comes_once_later_softer_and_no_brighter(seed: int) -> None:
+    levels = np.zeros((2, 100, 85), np.float32)
+    levels[:, 10] = 1.5
+    found = scene_mixes._echoed(levels, np.random.default_rng(seed))
+    assert found[:, 10] == pytest.approx(levels[:, 10], abs=1e-5)
+    sounding = np.flatnonzero((found[0] > 1e-3).any(axis=1))
+    assert sounding[0] == 10
+    assert len(sounding) == 2
+    assert 6 <= sounding[1] - 10 <= 40
+    echo = found[0, sounding[1]]
+    assert 0.1 < echo[0] < 1.3
+    assert (np.diff(echo) <= 1e-6).all()
+
+
 def test_what_is_retuned_sounds_as_much_higher() -> None:
     centres_hz = DRUMS_FRONT_END.centres_hz()
     band = int(np.searchsorted(centres_hz, 1000))

@@ -45,16 +45,34 @@ class Balance:
     song_db: tuple[float, float]
     retuned_octaves: float
     """How far drums and band are each tuned up or down (standard deviation)."""
+    echoed: float
+    """How often the drums have an echo, whatever else the mix is."""
     stranger_db: tuple[float, float] = (-14.0, 0.0)
     stem_db: tuple[float, float] = (-32.0, -10.0)
 
 
 TRAINING = Balance(
-    drums=0.25, song=0.37, stranger=0.16, stem=0.16, band=0.05, silence=0.01, song_db=(-9.0, 12.0), retuned_octaves=0.12
+    drums=0.25,
+    song=0.37,
+    stranger=0.16,
+    stem=0.16,
+    band=0.05,
+    silence=0.01,
+    song_db=(-9.0, 12.0),
+    retuned_octaves=0.12,
+    echoed=0.15,
 )
 """Harder than records are, so that there is something to learn."""
 RECORDS = Balance(
-    drums=0.3, song=0.5, stranger=0.0, stem=0.15, band=0.05, silence=0.0, song_db=(-8.0, 4.0), retuned_octaves=0.0
+    drums=0.3,
+    song=0.5,
+    stranger=0.0,
+    stem=0.15,
+    band=0.05,
+    silence=0.0,
+    song_db=(-8.0, 4.0),
+    retuned_octaves=0.0,
+    echoed=0.0,
 )
 """As records are mixed: what thresholds are chosen on."""
 
@@ -65,6 +83,8 @@ def draw_mix(shards: SceneShards, rng: Rng, frames: int, frame_s: float, balance
     drums, band, begin = _crop(scene, rng, frames)
     if balance.retuned_octaves:
         drums, band = (_retuned(levels, rng.normal(0, balance.retuned_octaves)) for levels in (drums, band))
+    if balance.echoed and rng.random() < balance.echoed:
+        drums = _echoed(drums, rng)
     beats = scene.beats
     start_s = begin * frame_s
     inside = [
@@ -111,6 +131,16 @@ def _retuned(levels: Levels, octaves: float) -> Levels:
     above = np.minimum(below + 1, len(centres_hz) - 1)
     share = (at - below).astype(np.float32)
     return levels[..., below] * (1 - share) + levels[..., above] * share
+
+
+def _echoed(levels: Levels, rng: Rng) -> Levels:
+    """The same sounds once more, 60 to 400 ms later, much softer and duller: a wall's answer, or a rattling snare's."""
+    power = _above_floor(levels)
+    late = int(rng.integers(6, 41))
+    dulled_db = np.linspace(0, rng.uniform(0, 15), levels.shape[-1], dtype=np.float32)
+    power[:, late:] += power[:, :-late] * 10 ** ((np.float32(rng.uniform(-34, -18)) - dulled_db) / 10)
+    both: Levels = np.log10(1 + power) * np.float32(10 / DB_PER_UNIT)
+    return both
 
 
 def _stranger(shards: SceneShards, rng: Rng, frames: int) -> tuple[Levels, int]:
