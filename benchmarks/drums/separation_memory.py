@@ -1,13 +1,11 @@
-"""`python -m benchmarks.drums.separation_memory [SECONDS …]`: peak memory of Demucs as tutti runs it.
+"""Peak memory of Demucs as tutti runs it, with HTDemucs in its full size and random weights.
 
-The network is HTDemucs in its full size with random weights, which take the room of the real ones. A window costs the
-same memory wherever it lies, so `--heard N` lets the network answer the first N windows and gives silence for the
-rest: an hour then takes two minutes and shows what depends on the length alone (reading, blending, writing).
+Those take the room of the real ones. A window costs the same memory wherever it lies, so of an hour the network answers
+the first windows only and the rest is silence: what depends on the length alone (reading, blending, writing) shows.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import subprocess
 import sys
@@ -22,19 +20,20 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.transcription.memory import PeakMemory
+from benchmarks.transcription.report import MEGABYTE
+from benchmarks.transcription.startup import Figure, figure_table
 from tutti.listening.htdemucs import Demucs, DemucsOptions, build
 from tutti.listening.stems import separate
 from tutti.weights.cards import find_card
 
 RATE_HZ = 44_100
+_HOUR_WINDOWS = 40
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Megabytes are 2**20 bytes, of the process and its decoder together."""
+    """Of the process and its decoder together."""
 
-    seconds: float
-    heard_windows: int | None
     peak_mb: float | None
     wall_s: float
 
@@ -44,13 +43,13 @@ def measure(seconds: float, heard_windows: int | None = None) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         _write_noise(Path(folder) / "noise.flac", seconds)
         _write_weights(Path(folder))
-        command = [sys.executable, "-m", __spec__.name, "--worker", folder, "--heard", str(heard_windows or 0)]
+        command = [sys.executable, "-m", __name__, folder, str(heard_windows or 0)]
         begun = time.monotonic()
         with subprocess.Popen(command) as process, PeakMemory(process) as memory:
             if process.wait():
                 raise RuntimeError(f"the separation ended with status {process.returncode}")
-        peak = None if memory.peak_bytes is None else memory.peak_bytes / 2**20
-        return Measured(seconds, heard_windows, peak, time.monotonic() - begun)
+        peak = None if memory.peak_bytes is None else memory.peak_bytes / MEGABYTE
+        return Measured(peak, time.monotonic() - begun)
 
 
 def _write_noise(path: Path, seconds: float) -> None:
@@ -78,21 +77,18 @@ def _work(folder: Path, heard_windows: int) -> None:
     separate(folder / "noise.flac", folder / "stems", "demucs", demucs=DemucsOptions(repository=folder, device="cpu"))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("seconds", type=float, nargs="*", default=[60.0, 300.0])
-    parser.add_argument("--heard", type=int, default=0, help="windows that the network answers; 0: all")
-    parser.add_argument("--worker", type=Path, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.worker is not None:
-        _work(arguments.worker, arguments.heard)
-        return
-    for seconds in arguments.seconds:
-        measured = measure(seconds, arguments.heard or None)
-        heard = "every window" if measured.heard_windows is None else f"{measured.heard_windows} windows"
-        peak = "unknown" if measured.peak_mb is None else f"{measured.peak_mb:.0f} MB"
-        print(f"{seconds:g} s, {heard} heard: peak {peak}, {measured.wall_s:.0f} s", flush=True)
+def report() -> str:
+    """Five minutes with every window, an hour with the first."""
+    figures = []
+    for name, seconds, windows, most_mb in (("5 min", 300.0, None, 2000), ("1 h", 3600.0, _HOUR_WINDOWS, 2500)):
+        measured = measure(seconds, windows)
+        peak = measured.peak_mb
+        heard = "every window heard" if windows is None else f"its first {windows} windows heard"
+        shown = "not measured here" if peak is None else f"{peak:.0f} MB ({measured.wall_s:.0f} s)"
+        met = None if peak is None else peak < most_mb
+        figures.append(Figure(f"Demucs, {name}, {heard}: peak memory", shown, f"< {most_mb} MB", met))
+    return figure_table(figures)
 
 
 if __name__ == "__main__":
-    main()
+    _work(Path(sys.argv[1]), int(sys.argv[2]))
