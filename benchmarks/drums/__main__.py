@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.drums import beats, charts, end_to_end, hits, separation_memory, speed
+from benchmarks.drums import beats, charts, end_to_end, engravers, hits, separation_memory, speed
 from benchmarks.drums.rendered import musescore_kits, rendered_takes, sampled_takes, unheard_kits
 from benchmarks.drums.systems import OUR_BEATS, OURS, beat_systems, hit_systems
 from benchmarks.transcription.conditions import describe
@@ -74,6 +74,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], str]] = {
     "hits": _hits,
     "beats": _beats,
     "charts": _charts,
+    "engravers": lambda _: engravers.report(),
     "speed": _speed,
     "separation": lambda _: separation_memory.report(),
 }

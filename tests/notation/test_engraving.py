@@ -171,6 +171,14 @@ def test_four_bars_a_line_sections_anew_and_no_bar_alone() -> None:
 
 
 @needs_lilypond
+def test_lilypond_prints_every_note_of_every_page() -> None:
+    sheet = named(replace(SONG, bars=tuple(replace(bar, repeats_previous=False) for bar in SONG.bars) * 12))
+    printed = engrave(sheet, "lilypond")
+    assert len(printed.pages_svg) > 1
+    assert sum(page.count('class="note"') for page in printed.pages_svg) == count(sheet)
+
+
+@needs_lilypond
 def test_lilypond_plays_every_note() -> None:
     plain = tab(snare="xx x - x", tom_high="- - -x -", ride_bell="- - x -", splash="x - - -", hihat_pedal="- x - x")
     sheet = named(Sheet("", (GROOVE, plain)))  # LilyPond plays what is printed: a percent sign is silent

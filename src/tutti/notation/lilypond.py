@@ -47,7 +47,8 @@ def to_lilypond(sheet: Sheet, paper: Literal["a4", "letter"] = "a4") -> str:
         r'    \new DrumVoice = "hands" \hands',
         r'    \new DrumVoice = "feet" \feet',
         "  >>",
-        r"  \layout { \context { \Score countPercentRepeats = ##t } }",
+        r"  \layout { \context { \Score countPercentRepeats = ##t }",
+        r"    \context { \DrumVoice \override NoteHead.output-attributes = #'((class . note)) } }",  # for SVG
         r"  \midi { }",
         "}",
         "",
