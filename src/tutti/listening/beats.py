@@ -64,9 +64,9 @@ class Tracking:
     """Settings of the path through the bars, on the model's card."""
 
     metres: tuple[int, ...] = (3, 4)
-    four_bonus: float = 0.1
+    four_bonus: float = 0.2
     """How much likelier four beats in a bar are than another number, per beat (nats)."""
-    opening_bonus: float = 0.2
+    opening_bonus: float = 0.1
     """How much likelier a bar begins where the drums do than at another beat, per beat (nats): where all else says
     little about it, drummers come in on one."""
     slowest_bpm: float = 55.0
