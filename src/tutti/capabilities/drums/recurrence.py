@@ -18,6 +18,8 @@ from tutti.music.drum_kit import DRUM_CLASSES
 
 __all__ = ["recalled"]
 
+Floats = NDArray[np.float32]
+
 _AROUND_FRAMES = 80
 """So far to either side moments are compared; what is `_FADE_FRAMES` away counts a third of what is near."""
 _FADE_FRAMES = 60
@@ -42,7 +44,7 @@ _ROWS = 512
 
 def recalled(answers: Answers) -> Answers:
     """`answers` with each moment's onset probabilities drawn towards those of the moments most like it."""
-    onset = np.clip(answers.onset.astype(np.float64), 1e-4, 1 - 1e-4)
+    onset = np.clip(answers.onset, np.float32(1e-4), np.float32(1 - 1e-4))
     columns = [[DRUM_CLASSES.index(piece) for piece in pieces] for pieces in FAMILIES.values()]
     struck = np.stack([1 - np.prod(1 - onset[:, inside], axis=1) for inside in columns], axis=1)
     is_peak = (struck == maximum_filter1d(struck, 5, axis=0)) & (struck > _POSSIBLE)
@@ -52,16 +54,17 @@ def recalled(answers: Answers) -> Answers:
     log_odds = np.log(onset / (1 - onset))
     said = np.clip(maximum_filter1d(log_odds, 5, axis=0)[moments], -_SURE, _SURE)  # pieces answer a frame or two apart
     songs = np.array_split(np.arange(len(moments)), ceil(len(moments) / _SONG))
-    moved = np.concatenate([_moved(moments[song], said[song], struck) for song in songs])
+    loose = gaussian_filter1d(struck, _LOOSE_FRAMES, axis=0)
+    loose -= loose.mean(axis=0)
+    moved = np.concatenate([_moved(moments[song], said[song], _surroundings(moments[song], loose)) for song in songs])
     change = np.zeros_like(log_odds)
     for offset in (-2, 2, -1, 1, 0):  # nearer moments have the last word
         change[np.clip(moments + offset, 0, len(onset) - 1)] = moved
-    return Answers((1 / (1 + np.exp(-log_odds - change))).astype(np.float32), answers.velocity)
+    return Answers(1 / (1 + np.exp(-log_odds - change)), answers.velocity)
 
 
-def _moved(moments: NDArray[np.intp], said: NDArray[np.float64], struck: NDArray[np.float64]) -> NDArray[np.float64]:
+def _moved(moments: NDArray[np.intp], said: Floats, surroundings: Floats) -> Floats:
     """How the log odds `said` at the moments of a song, (moments, classes), change."""
-    surroundings = _surroundings(moments, struck)
     count = min(_ALIKE, len(moments))
     changes = []
     for begin in range(0, len(moments), _ROWS):
@@ -70,21 +73,18 @@ def _moved(moments: NDArray[np.intp], said: NDArray[np.float64], struck: NDArray
         cosine[np.abs(moments[rows, None] - moments) < _SAME_MOMENT_FRAMES] = -1
         alike = np.argpartition(-cosine, count - 1, axis=1)[:, :count]
         nearness = np.take_along_axis(cosine, alike, axis=1)
-        weights = np.where(nearness > _LEAST_COSINE, np.exp((nearness - 1) / _COSINE_SCALE), 0.0)
+        weights = np.exp((nearness - 1) / _COSINE_SCALE) * (nearness > _LEAST_COSINE)
         total = weights.sum(axis=1)[:, None]
         mean = (weights[..., None] * said[alike]).sum(axis=1) / np.maximum(total, 1e-9)
         changes.append(_SHARE * np.minimum(1.0, total / (0.3 * _ALIKE)) * (mean - said[rows]))
     return np.concatenate(changes)
 
 
-def _surroundings(moments: NDArray[np.intp], struck: NDArray[np.float64]) -> NDArray[np.float32]:
+def _surroundings(moments: NDArray[np.intp], loose: Floats) -> Floats:
     """What is struck around each of `moments`, as vectors of length 1, (moments, families · frames)."""
-    loose = gaussian_filter1d(struck, _LOOSE_FRAMES, axis=0)
-    loose -= loose.mean(axis=0)
     padded = np.pad(loose, ((_AROUND_FRAMES, _AROUND_FRAMES), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * _AROUND_FRAMES + 1, axis=0)
-    away = np.abs(np.arange(-_AROUND_FRAMES, _AROUND_FRAMES + 1))[::2]  # every other frame says as much
-    around = windows[moments, :, ::2] * np.exp(-away / _FADE_FRAMES)
-    rows = around.reshape(len(moments), -1).astype(np.float32)
-    unit: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-6))
+    away = np.abs(np.arange(-_AROUND_FRAMES, _AROUND_FRAMES + 1, dtype=np.float32))[::2]  # every other says as much
+    rows = (windows[moments, :, ::2] * np.exp(-away / _FADE_FRAMES)).reshape(len(moments), -1)
+    unit: Floats = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-6))
     return unit
