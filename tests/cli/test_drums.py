@@ -14,6 +14,7 @@ from tutti.capabilities.drums.run import run
 from tutti.capabilities.drums.types import FORMATS, DrumChart, Options
 from tutti.catalog import Capability
 from tutti.cli.drums import app
+from tutti.errors import OptionError
 
 
 @pytest.fixture
@@ -92,6 +93,16 @@ def test_a_chart_is_printed_otherwise_without_listening(chart: DrumChart, heard:
     assert (written["title"], written["provenance"]["options"]["repeats"]) == ("Other & more", "none")
     assert written["provenance"]["options"]["paper"] == chart.provenance.options["paper"]
     assert heard == []
+
+
+def test_a_chart_is_not_heard_anew_however_it_is_asked(chart: DrumChart, heard: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "song.json").write_text(chart.to_json())
+    flags = ["--bpm", "200", "--onset-threshold", "0.9", "--paper", "letter", "--device", "cpu"]
+    result = CliRunner().invoke(app, [str(tmp_path / "song.json"), *flags, "-f", "json", "-o", str(tmp_path / "out")])
+    assert isinstance(result.exception, OptionError)
+    assert "a chart, and nothing is heard anew in it: --bpm, --onset-threshold would" in str(result.exception)
+    assert heard == []
+    assert not list((tmp_path / "out").glob("*"))
 
 
 @pytest.mark.parametrize(("form", "unneeded"), [

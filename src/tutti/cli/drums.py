@@ -14,6 +14,7 @@ from tutti.cli.options import with_options
 from tutti.cli.outputs import plan
 from tutti.cli.progress import OnProgress, bar, progress_wanted, silence
 from tutti.cli.report import JsonReport, TextReport
+from tutti.errors import OptionError
 
 __all__ = ["app"]
 
@@ -91,10 +92,20 @@ def drums(
     checked = ROW.options(options)
     corrections = None if edit is None else read_corrections(edit)
     engraving = {name: options[name] for name in ("title", *ENGRAVING) if _was_given(context, name)}
+    of_listening = [
+        f"--{name.replace('_', '-')}"
+        for name in options
+        if name not in (*engraving, "device", "precision", "keep") and _was_given(context, name)
+    ]
     jobs = plan(collect(inputs, links=True), output, formats, ROW.formats)
 
     def work(source: Path | str | BinaryIO, on_progress: OnProgress) -> Any:
         if isinstance(source, Path) and is_chart(source):
+            if of_listening:
+                raise OptionError(
+                    f"{source.name!r} is a chart, and nothing is heard anew in it: {', '.join(of_listening)} would "
+                    "change nothing. Give the recording, or say what is right in a file for --edit."
+                )
             return read_chart(source, corrections, engraving)
         chart = ROW.run(source, checked, on_progress=on_progress)
         return chart if corrections is None else chart.edited(corrections)

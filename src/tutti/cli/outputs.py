@@ -94,6 +94,10 @@ def _refuse_collisions(jobs: Sequence[Job]) -> None:
             continue
         for path in job.outputs.values():
             key = os.path.realpath(path)
+            if job.input.path and key == os.path.realpath(job.input.path):
+                raise UsageError(
+                    f"{printable(job.input.name)!r} would be written over itself. Name another folder with -o."
+                )
             if key in owners:
                 raise UsageError(
                     f"{printable(job.input.name)!r} would be written to {printable(str(path))!r}, which "
