@@ -160,12 +160,18 @@ def test_a_metre_is_obeyed(
 @pytest.mark.usefixtures("tiny_models")
 def test_a_tempo_is_obeyed_and_not_doubted(clicked: NDArray[np.uint8]) -> None:
     for bpm in (60.0, 122.0, 240.0):
-        beats, _ = hear_beats(clicked, bpm=bpm, device="cpu")
+        beats, warnings = hear_beats(clicked, bpm=bpm, device="cpu")
+        assert warnings == ()
         assert beats.bpm == pytest.approx(bpm, rel=0.03)
         assert (beats.method, beats.confidence, beats.bpm_unreliable) == ("user", 1.0, False)
     sevens, _ = hear_beats(clicked, bpm=240.0, metre=(7, 8), device="cpu")
     assert sevens.bpm == pytest.approx(240, rel=0.03)
     assert sevens.beats_per_bar == 7
+
+
+def test_a_tempo_that_nothing_has_is_said_to_be_wrong(clicked: NDArray[np.uint8]) -> None:
+    beats, warnings = hear_beats(clicked, bpm=114.0, device="cpu")
+    assert warnings == (f"the beats found are at {beats.bpm:.0f} bpm: nothing beats at the 114 bpm given.",)
 
 
 @pytest.mark.usefixtures("tiny_models")

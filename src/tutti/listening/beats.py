@@ -241,9 +241,12 @@ def hear_beats(
         tracking = replace(tracking, slowest_bpm=bpm * (1 - _DRIFT), fastest_bpm=bpm * (1 + _DRIFT))
     opening_s = hits[0].time_s if hits else None
     found = replace(grid_of(beat, downbeat, tracking, model, opening_s), beat_quarters=worth)
+    warnings = [] if warning is None else [warning]
     if bpm is not None:
         found = replace(found, method="user", confidence=1.0, bpm_unreliable=False)
-    return found, () if warning is None else (warning,)
+        if len(found.grid) > 1 and abs(found.bpm / bpm - 1) > _DRIFT:
+            warnings.append(f"the beats found are at {found.bpm:.0f} bpm: nothing beats at the {bpm:g} bpm given.")
+    return found, tuple(warnings)
 
 
 def _blended(heard: NDArray[np.float64], read: NDArray[np.float64], share: float) -> NDArray[np.float64]:
