@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from typer.testing import CliRunner
 
 from tests.conftest import CLICK_RATE_HZ, clicks
@@ -98,7 +99,9 @@ def test_a_chart_is_printed_otherwise_without_listening(chart: DrumChart, heard:
 def test_a_chart_is_not_heard_anew_however_it_is_asked(chart: DrumChart, heard: list[Any], tmp_path: Path) -> None:
     (tmp_path / "song.json").write_text(chart.to_json())
     flags = ["--bpm", "200", "--onset-threshold", "0.9", "--paper", "letter", "--device", "cpu"]
-    result = CliRunner().invoke(app, [str(tmp_path / "song.json"), *flags, "-f", "json", "-o", str(tmp_path / "out")])
+    soundfile.write(tmp_path / "before.wav", clicks([0.5], 1.0), CLICK_RATE_HZ)
+    inputs = [str(tmp_path / "before.wav"), str(tmp_path / "song.json")]
+    result = CliRunner().invoke(app, [*inputs, *flags, "-f", "json", "-o", str(tmp_path / "out")])
     assert isinstance(result.exception, OptionError)
     assert "a chart, and nothing is heard anew in it: --bpm, --onset-threshold would" in str(result.exception)
     assert heard == []

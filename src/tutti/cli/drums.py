@@ -98,14 +98,16 @@ def drums(
         if name not in (*engraving, "device", "precision", "keep") and _was_given(context, name)
     ]
     jobs = plan(collect(inputs, links=True), output, formats, ROW.formats)
+    if of_listening:
+        for job in jobs:
+            if job.input.path and not job.input.fault and is_chart(job.input.path):
+                raise OptionError(
+                    f"{job.input.name!r} is a chart, and nothing is heard anew in it: {', '.join(of_listening)} would "
+                    "change nothing. Give the recording, or say what is right in a file for --edit."
+                )
 
     def work(source: Path | str | BinaryIO, on_progress: OnProgress) -> Any:
         if isinstance(source, Path) and is_chart(source):
-            if of_listening:
-                raise OptionError(
-                    f"{source.name!r} is a chart, and nothing is heard anew in it: {', '.join(of_listening)} would "
-                    "change nothing. Give the recording, or say what is right in a file for --edit."
-                )
             return read_chart(source, corrections, engraving)
         chart = ROW.run(source, checked, on_progress=on_progress)
         return chart if corrections is None else chart.edited(corrections)

@@ -246,7 +246,8 @@ class _Job:
     def beats(self) -> _Found:
         depends = self._asked("beats", "bpm", "metre", "first_downbeat_s")
         if self.options.beats in ("auto", "tutti"):
-            depends["weights"] = [find_card(name).sha256 for name in ("tutti-beats", "tutti-stroke-beats")]
+            cards = [find_card(name) for name in ("tutti-beats", "tutti-stroke-beats")]
+            depends["models"] = [[card.sha256, card.config] for card in cards]
             depends["hits"] = self._hits_depend_on()
         beats, warnings = self.stages.beats(depends, self._hear_beats)
         return _Found(beats, warnings)
