@@ -68,3 +68,16 @@ def test_the_message_stays_short_whatever_the_value() -> None:
     with pytest.raises(MidiError) as caught:
         from_json(json.dumps({"notes": [NOTE | {"pitch": "x" * 100_000}]}))
     assert len(str(caught.value)) < 400
+
+
+def test_confidence_is_written_where_it_is_known_and_reads_back() -> None:
+    text = to_json(Notes.of([Note(0.1, 0.3, 60, 80, 4, confidence=0.25), Note(0.2, 0.3, 60, 80, 4)]))
+    assert [note.get("confidence", "none") for note in json.loads(text)["notes"]] == [0.25, "none"]
+    assert [note.confidence for note in from_json(text)] == [0.25, None]
+    assert from_json(json.dumps({"notes": [NOTE | {"confidence": None}]}))[0].confidence is None
+
+
+@pytest.mark.parametrize("confidence", ["sure", True, 2, -1, float("nan")])
+def test_a_confidence_that_is_none_is_refused(confidence: object) -> None:
+    with pytest.raises(MidiError):
+        from_json(json.dumps({"notes": [NOTE | {"confidence": confidence}]}))

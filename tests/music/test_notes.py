@@ -60,3 +60,19 @@ def test_sustained_notes_ring_to_the_pedal_s_end_or_their_own_next_onset() -> No
         (64, 0, 0): 0.4,  # let go before the pedal went down
         (60, 5, 0): 1.0,  # another instrument's pedal
     }
+
+
+def test_confidence_is_kept_but_makes_no_difference() -> None:
+    sure, unsure, unknown = (Note(0.0, 1.0, 60, 80, confidence=value) for value in (1.0, 0, None))
+    assert (sure.confidence, unsure.confidence, unknown.confidence) == (1.0, 0.0, None)
+    assert sure == unsure == unknown
+    assert len({sure, unsure, unknown}) == 1
+    assert not sure < unknown
+    pedal = [PedalEvent(0.5, 2.0)]
+    assert [note.confidence for note in Notes.of([sure], pedal).sustained()] == [1.0]
+
+
+@pytest.mark.parametrize("confidence", [-0.1, 1.1, float("nan")])
+def test_confidence_is_a_share(confidence: float) -> None:
+    with pytest.raises(OptionError, match="confidence is 0-1"):
+        Note(0.0, 1.0, 60, 80, confidence=confidence)

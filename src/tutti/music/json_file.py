@@ -15,12 +15,20 @@ _NOTE_KEYS = ("onset_s", "offset_s", "pitch", "velocity", "program", "is_drum")
 
 
 def to_json(notes: Notes) -> str:
-    """`{"notes": [{"onset_s", "offset_s", "pitch", "velocity", "program", "is_drum"}], "pedal": [...]}`."""
+    """`{"notes": [{"onset_s", "offset_s", "pitch", "velocity", "program", "is_drum"}], "pedal": [...]}`.
+
+    Notes whose `confidence` is known have that, too.
+    """
     document = {
-        "notes": [{key: getattr(note, key) for key in _NOTE_KEYS} for note in notes],
+        "notes": [_fields(note) for note in notes],
         "pedal": [asdict(event) for event in notes.pedal],
     }
     return json.dumps(document)
+
+
+def _fields(note: Note) -> dict[str, Any]:
+    fields = {key: getattr(note, key) for key in _NOTE_KEYS}
+    return fields if note.confidence is None else {**fields, "confidence": note.confidence}
 
 
 def from_json(text: str | bytes) -> Notes:
@@ -41,14 +49,16 @@ def _note(fields: dict[str, Any]) -> Note:
     pitch, velocity, program = (_integer(fields, key) for key in ("pitch", "velocity", "program"))
     if not isinstance(fields["is_drum"], bool):
         raise TypeError(f"is_drum is true or false, not {fields['is_drum']!r:.40}")
-    return Note(_seconds(fields, "onset_s"), _seconds(fields, "offset_s"), pitch, velocity, program, fields["is_drum"])
+    times_s = _number(fields, "onset_s"), _number(fields, "offset_s")
+    confidence = None if fields.get("confidence") is None else _number(fields, "confidence")
+    return Note(*times_s, pitch, velocity, program, fields["is_drum"], confidence)
 
 
 def _pedal_event(fields: dict[str, Any]) -> PedalEvent:
-    return PedalEvent(_seconds(fields, "onset_s"), _seconds(fields, "offset_s"), _integer(fields, "program"))
+    return PedalEvent(_number(fields, "onset_s"), _number(fields, "offset_s"), _integer(fields, "program"))
 
 
-def _seconds(fields: dict[str, Any], key: str) -> float:
+def _number(fields: dict[str, Any], key: str) -> float:
     value = fields[key]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{key} is a number, not {value!r:.40}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 
 from tutti.errors import OptionError
@@ -25,9 +25,18 @@ class Note:
     velocity: int
     """1–127."""
     is_drum: bool
+    confidence: float | None = field(default=None, compare=False)
+    """How sure the listener was, 0–1, where one listened and said so; no part of what makes two notes equal."""
 
     def __init__(
-        self, onset_s: float, offset_s: float, pitch: int, velocity: int, program: int = 0, is_drum: bool = False
+        self,
+        onset_s: float,
+        offset_s: float,
+        pitch: int,
+        velocity: int,
+        program: int = 0,
+        is_drum: bool = False,
+        confidence: float | None = None,
     ) -> None:
         if not (math.isfinite(onset_s) and math.isfinite(offset_s) and 0.0 <= onset_s < offset_s):
             raise OptionError(f"A note needs 0 <= onset_s < offset_s, both finite; got {onset_s} and {offset_s}.")
@@ -37,6 +46,8 @@ class Note:
             raise OptionError(f"A note's velocity is 1-127; got {velocity}.")
         if not 0 <= program <= 127:
             raise OptionError(f"A note's program is 0-127; got {program}.")
+        if confidence is not None and not 0.0 <= confidence <= 1.0:
+            raise OptionError(f"A note's confidence is 0-1, or None where it is not known; got {confidence}.")
         if is_drum:
             program = 0
         for name, value in (
@@ -46,6 +57,7 @@ class Note:
             ("velocity", int(velocity)),
             ("program", int(program)),
             ("is_drum", bool(is_drum)),
+            ("confidence", None if confidence is None else float(confidence)),
         ):
             object.__setattr__(self, name, value)
 
@@ -121,7 +133,7 @@ class Notes:
             if not note.is_drum:
                 held = (e.offset_s for e in by_program.get(note.program, ()) if e.onset_s <= offset_s < e.offset_s)
                 offset_s = min(max(held, default=offset_s), max(next_onset.get(key, math.inf), offset_s))
-            ringing.append(Note(note.onset_s, offset_s, note.pitch, note.velocity, note.program, note.is_drum))
+            ringing.append(replace(note, offset_s=offset_s))
             next_onset[key] = note.onset_s
         return Notes(tuple(ringing), self.pedal)
 

@@ -106,10 +106,11 @@ def test_onsets_below_the_threshold_are_nothing() -> None:
 def test_drum_hits_carry_their_class_and_velocity() -> None:
     block = silence(60)
     row = DRUM_CLASSES.index("snare")
-    block.drum_onset[29:32, row] = (0.5, 1.0, 0.5)
+    block.drum_onset[29:32, row] = (0.5, 0.9, 0.5)
     block.drum_velocity[30, row] = 1.0
     (hit,) = decode(block).drums
     assert (hit.pitch, hit.velocity, hit.is_drum) == (key_of_class("snare"), 127, True)
+    assert hit.confidence == pytest.approx(0.9, abs=1e-4)
     assert hit.onset_s == pytest.approx(30 * FRAME_S)
 
 
@@ -158,6 +159,7 @@ def test_only_the_families_asked_for_are_kept() -> None:
     piano, guitar = FAMILIES.index("piano"), FAMILIES.index("guitar")
     notes = settle_families([heard(piano)] * 3 + [heard(guitar)] * 2, ("guitar",))
     assert [note.program for note in notes] == [program_of_family("guitar")] * 2
+    assert [note.confidence for note in notes] == [0.9, 0.9]
 
 
 def test_what_comes_later_does_not_rename_what_was_settled() -> None:

@@ -124,7 +124,8 @@ class Decoder:
             velocity = _to_velocity(held.drum_velocity[frame, row])
             onset_s = self._seconds(frame, shift)
             key = key_of_class(DRUM_CLASSES[row])
-            self.drums.append(Note(onset_s, onset_s + _DRUM_LENGTH_S, key, velocity, 0, True))
+            confidence = _to_confidence(held.drum_onset[frame, row])
+            self.drums.append(Note(onset_s, onset_s + _DRUM_LENGTH_S, key, velocity, 0, True, confidence))
         self._done = stop
         keep = max(0, end - _MARGIN)
         self._held, self._first = _rest(held, keep), self._first + keep
@@ -210,6 +211,10 @@ def _to_velocity(value: float) -> int:
     return int(np.clip(round(float(value) * 127), 1, 127))
 
 
+def _to_confidence(value: float) -> float:
+    return round(min(float(value), 1.0), 4)
+
+
 def _fields(block: Block) -> Iterable[Array]:
     return (getattr(block, name) for name in Block.__dataclass_fields__)
 
@@ -255,5 +260,6 @@ def _settle_stretch(heard: list[HeardNote], allowed: tuple[str, ...], least_shar
         family = FAMILIES[index]
         if not allowed or family in allowed:
             program = program_of_family(family)
-            notes.append(Note(note.onset_s, note.offset_s, note.pitch, note.velocity, program))
+            confidence = _to_confidence(note.confidence)
+            notes.append(Note(note.onset_s, note.offset_s, note.pitch, note.velocity, program, False, confidence))
     return notes
