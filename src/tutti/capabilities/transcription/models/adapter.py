@@ -5,21 +5,38 @@ No framework is imported here: the same constants serve torch, JAX and ONNX.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Literal
 
-from tutti.audio.segment_features import SegmentFrontEnd
+from tutti.audio.segment_features import BankName, SegmentFrontEnd
 from tutti.capabilities.transcription.codec import Codec
 from tutti.capabilities.transcription.models.perceiver_config import PerceiverConfig
 from tutti.capabilities.transcription.quirks import Quirk
-from tutti.errors import CardError
+from tutti.errors import CardError, OptionError
 from tutti.nets.t5_config import T5Config
 
-__all__ = ["ADAPTERS", "Adapter", "DecodingRule", "NoteRule", "UpstreamNames", "find_adapter"]
+__all__ = [
+    "ADAPTERS",
+    "MEL_BANKS",
+    "Adapter",
+    "DecodingRule",
+    "FileSetting",
+    "NoteRule",
+    "TableName",
+    "UpstreamNames",
+    "configured",
+    "find_adapter",
+]
 
 DecodingRule = Literal["greedy", "t5x_beam1"]
 NoteRule = Literal["mt3", "ismir2021", "ymt3"]
+TableName = Literal["position_frequencies", "positions", "window", "mel_bank", "rotary_pixel", "rotary_lang"]
+"""What a file may carry although it can be computed."""
+FileSetting = Literal["memory_rows", "mel_bank"]
+"""What differs between published files of one model, and no tensor tells."""
+MEL_BANKS: tuple[BankName, ...] = ("linear_in_mel", "linear_in_hz")
 
 ADAPTERS = (
     "mt3",
@@ -46,10 +63,10 @@ class UpstreamNames:
     """What the file carries and transcription does not need."""
     repeats: tuple[tuple[str, str], ...] = ()
     """(pattern, template of the name it repeats): the same tensor stored twice, checked for equality."""
-    tables: tuple[tuple[str, str], ...] = ()
+    tables: tuple[tuple[str, TableName], ...] = ()
     """(pattern, which table): what tutti computes, checked against the file within float32's rounding."""
-    is_transposed: bool = False
-    """Matrices are (in, out), as Flax keeps them."""
+    transposed: str = ""
+    """A pattern: names of matrices that are (in, out), as Flax keeps them."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +81,8 @@ class Adapter:
     decoding: DecodingRule = "greedy"
     max_tokens: int = 1024
     """Tokens a row may have, the starting PAD not counted."""
+    is_projected: bool = True
+    """Whether frames pass a linear layer before T5's encoder."""
     perceiver: PerceiverConfig | None = None
     """Set where the encoder is a Perceiver-TF instead of T5's."""
     channels: int = 1
@@ -74,6 +93,42 @@ class Adapter:
     """Whether the file has the memory's layers, used or not."""
     quirks: frozenset[Quirk] = frozenset()
     """The upstream quirks that concern this model."""
+    file_settings: tuple[FileSetting, ...] = ()
+    """What must be known of a file besides its tensors; `configured` applies it."""
+
+
+def configured(adapter: Adapter, settings: Mapping[str, str]) -> Adapter:
+    """`adapter` for one file, by what its conversion wrote down of it; entries that are no settings are passed over.
+
+    Raises OptionError for a setting that is missing or makes no sense.
+    """
+    missing = [name for name in adapter.file_settings if name not in settings]
+    if missing:
+        raise OptionError(
+            f"Nothing says {' and '.join(missing)} of this file. Give {' and '.join(map(_option, missing))}."
+        )
+    if "memory_rows" in adapter.file_settings:
+        adapter = replace(adapter, memory_rows=_memory_rows(settings["memory_rows"], adapter.max_tokens + 1))
+    if "mel_bank" in adapter.file_settings:
+        adapter = replace(adapter, front_end=replace(adapter.front_end, bank=_mel_bank(settings["mel_bank"])))
+    return adapter
+
+
+def _option(setting: FileSetting) -> str:
+    return "--" + setting.replace("_", "-")
+
+
+def _memory_rows(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdecimal() and int(text) <= most):
+        raise OptionError(f"memory_rows={text!r} is no number of encoder states. Use 0 to {most}.")
+    return int(text)
+
+
+def _mel_bank(text: str) -> BankName:
+    for bank in MEL_BANKS:
+        if bank == text:
+            return bank
+    raise OptionError(f"mel_bank={text!r} is unknown. Use {' or '.join(MEL_BANKS)}.")
 
 
 def find_adapter(name: str) -> Adapter:
