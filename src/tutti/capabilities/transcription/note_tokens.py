@@ -2,25 +2,25 @@
 
 A segment begins with the notes that ring into it, as (program, pitch) pairs, and a tie token. Then follow, step by
 step, the ends and onsets of notes. The form is that of magenta/mt3 (`note_sequences.py`, `run_length_encoding.py`,
-Apache-2.0).
+Apache-2.0) or, by the codec, of YourMT3.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from operator import attrgetter
 from typing import NamedTuple
 
 from tutti.capabilities.transcription.codec import EOS, Codec, EventKind
+from tutti.capabilities.transcription.token_rows import STEPS_PER_S
 from tutti.music.notes import Note
 
-__all__ = ["STEPS_PER_S", "segment_tokens"]
-
-STEPS_PER_S = 100
+__all__ = ["segment_tokens"]
 
 
 class _Change(NamedTuple):
-    """One end or onset. Sorts as the tokens do: by step, ends before onsets, drums last, then program and pitch."""
+    """One end or onset. Sorts as in magenta/mt3: by step, ends before onsets, drums last, then program and pitch."""
 
     step: int
     is_onset: bool
@@ -29,6 +29,11 @@ class _Change(NamedTuple):
     pitch: int
     velocity: int
     """0 ends a note."""
+
+    @property
+    def ymt3_order(self) -> tuple[int, bool, int, bool, int]:
+        """As in YourMT3: ends come first within a program only."""
+        return (self.step, self.is_drum, self.program, self.is_onset, self.pitch)
 
 
 def segment_tokens(notes: Iterable[Note], begin_step: int, end_step: int, codec: Codec) -> list[int]:
@@ -52,7 +57,7 @@ def segment_tokens(notes: Iterable[Note], begin_step: int, end_step: int, codec:
         tokens.change("program", program)
         tokens.add("pitch", pitch)
     tokens.add("tie", 0)
-    for change in sorted(changes):
+    for change in sorted(changes, key=attrgetter("ymt3_order") if codec.name == "ymt3" else None):
         tokens.change("shift", change.step - begin_step)
         if not change.is_drum:
             tokens.change("program", change.program)

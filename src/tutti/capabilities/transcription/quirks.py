@@ -25,6 +25,7 @@ Quirk = Literal[
     "leftovers_cut",  # 9: notes that ring when the file ends last 10 ms
     "state_persists",  # 10: velocity and program carry over from segment to segment
     "extra_frame",  # 11: a length of whole frames gets another, empty one
+    "unrounded_cut",  # 13: what no tie continues ends up to 5 ms off the segment's first step
 ]
 QUIRKS: tuple[Quirk, ...] = get_args(Quirk)
 
