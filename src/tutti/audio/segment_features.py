@@ -45,6 +45,8 @@ class SegmentFrontEnd:
     bands: int = 512
     low_hz: float = 20.0
     high_hz: float = 7600.0
+    stack: int = 1
+    """Neighbouring frames that are given side by side as one."""
 
     @property
     def sample_rate_hz(self) -> int:
@@ -52,11 +54,11 @@ class SegmentFrontEnd:
 
     @property
     def frames(self) -> int:
-        return self.segment_samples // self.hop + self.is_centred
+        return (self.segment_samples // self.hop + self.is_centred) // self.stack
 
     @property
     def features(self) -> int:
-        return _FFT // 2 if self.bank == "none" else self.bands
+        return self.stack * (_FFT // 2 if self.bank == "none" else self.bands)
 
     @property
     def segment_s(self) -> float:
@@ -65,7 +67,8 @@ class SegmentFrontEnd:
     def __call__(self, segments: Array) -> Array:
         parts = range(0, len(segments), _SEGMENTS_AT_ONCE)
         made = [self._features(segments[begin : begin + _SEGMENTS_AT_ONCE]) for begin in parts]
-        return np.concatenate(made) if made else np.zeros((0, self.frames, self.features), np.float32)
+        frames = np.concatenate(made) if made else np.zeros((0, self.frames, self.features), np.float32)
+        return frames.reshape(len(segments), self.frames, self.features)
 
     def _features(self, segments: Array) -> Array:
         if self.is_centred:

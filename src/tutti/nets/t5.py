@@ -35,7 +35,7 @@ class Attention(nn.Module):
         return self.o(heard.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _split(self, flat: Tensor) -> Tensor:
-        return flat.unflatten(-1, (self.heads, self.head_width)).transpose(1, 2)
+        return flat.view(*flat.shape[:-1], self.heads, self.head_width).transpose(1, 2)
 
 
 class GatedFeedForward(nn.Module):
@@ -112,7 +112,7 @@ class T5Decoder(nn.Module):
         x = x + _positions(self.config.positions, tokens.shape[1], x)
         for block in self.blocks:
             x = block(x, states)
-        return self.logits(self.norm(x))  # type: ignore[no-any-return]
+        return self.logits(self.norm(x) * self.config.logit_scale)  # type: ignore[no-any-return]
 
 
 def _positions(kind: PositionTable, length: int, like: Tensor) -> Tensor:

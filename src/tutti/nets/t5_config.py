@@ -31,6 +31,11 @@ class T5Config:
     """0 for networks that encode in another way."""
     decoder_layers: int = 8
     positions: PositionTable = "magenta"
+    logit_scale: float = 1.0
+    """Factor of the last hidden state before it becomes logits."""
+    probability_scale: float = 1.0
+    """Factor of logits before they become probabilities, where a network was trained with other logits than it gives
+    (YourMT3). Which token is likeliest does not depend on it."""
 
     @property
     def inner(self) -> int:
