@@ -16,6 +16,7 @@ class Options(BaseModel):
     count: Annotated[int, Field(ge=1)] = 3
     is_fast: Annotated[bool, Field(description="Hurry.")] = False
     families: Annotated[tuple[Literal["piano", "drums"], ...], Field(description="Keep these.")] = ()
+    numbers: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(description="These, too.")] = ()
 
 
 def invoke(*arguments: str) -> tuple[Any, dict[str, Any]]:
@@ -46,12 +47,20 @@ def test_every_flag_reaches_the_model() -> None:
     result, seen = invoke(
         *("x", "--loud", "--model", "big", "--kind", "hard", "--threshold", "0.3", "--length-s", "2"),
         *("--count", "7", "--is-fast", "--families", "piano", "--families", "drums"),
+        *("--numbers", "3", "--numbers", "5"),
     )
     assert result.exit_code == 0
     assert seen["name"] == "x"
     assert seen["loud"] is True
     assert Options(**seen["options"]) == Options(
-        model="big", kind="hard", threshold=0.3, length_s=2, count=7, is_fast=True, families=("piano", "drums")
+        model="big",
+        kind="hard",
+        threshold=0.3,
+        length_s=2,
+        count=7,
+        is_fast=True,
+        families=("piano", "drums"),
+        numbers=(3, 5),
     )
 
 

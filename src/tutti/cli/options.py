@@ -72,8 +72,9 @@ def _flag_type(annotation: Any) -> tuple[Any, bool]:
         inner, is_many = _flag_type(next(part for part in arguments if part is not type(None)))
         return inner | None, is_many
     if origin is tuple and len(arguments) == 2 and arguments[1] is Ellipsis:
-        # typer parses no list of choices: the flag shows them, the model checks them
-        return (list[str] if get_origin(arguments[0]) is Literal else list[arguments[0]]), True  # type: ignore[valid-type]
+        # typer parses neither a list of choices nor one of values in a range: the model checks them
+        inner = get_args(arguments[0])[0] if get_origin(arguments[0]) is Annotated else arguments[0]
+        return (list[str] if get_origin(inner) is Literal else list[inner]), True  # type: ignore[valid-type]
     raise TypeError(f"No command-line flag for a field of type {annotation!r}.")
 
 

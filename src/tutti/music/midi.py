@@ -198,8 +198,11 @@ def to_midi_bytes(
     tempi = (tempo_map or TempoMap()).tempi
     ticks = _Ticks(tempi, last_beat=_last_beat(notes, tempi, time_signatures))
     score: Any = symusic.Score(ticks.per_quarter)
+    microseconds_before = None
     for tick, microseconds in ticks.microseconds.items():
-        score.tempos.append(TempoTick(tick, mspq=microseconds))
+        if microseconds != microseconds_before:  # a steady tempo is one event, however many beats it was given for
+            score.tempos.append(TempoTick(tick, mspq=microseconds))
+        microseconds_before = microseconds
     for signature in sorted(time_signatures, key=lambda s: s.beat):
         tick = round(signature.beat * ticks.per_quarter)
         score.time_signatures.append(TimeSignatureTick(tick, signature.numerator, signature.denominator))

@@ -231,35 +231,41 @@ def _silence(like: Block, frames: int) -> Block:
     return Block(*(np.zeros((frames, *field.shape[1:]), np.float32) for field in _fields(like)))
 
 
-def settle_families(heard: list[HeardNote], allowed: tuple[str, ...], least_share: float = 0.06) -> list[Note]:
+def settle_families(heard: list[HeardNote], min_note_s: float = 0.0, least_share: float = 0.06) -> list[Note]:
     """Give each note its instrument, given what the music around it seems to be played on.
 
     Music has a handful of instruments at a time, and a note alone often leaves its own open: the shares of the families
     are estimated from all notes of a stretch by expectation maximisation and weigh in each note's choice; families
-    below `least_share` are not there. Stretches lie on a fixed grid of _STRETCH_S, so what a note is called does not
-    depend on anything that is played after its stretch. `allowed` are the families to keep notes of (all when empty).
+    below `least_share` are not there. Notes shorter than `min_note_s` have no say in the shares. Stretches lie on a
+    fixed grid of _STRETCH_S, so what a note is called does not depend on anything that is played after its stretch.
     """
     stretches: dict[int, list[HeardNote]] = {}
     for note in heard:
         stretches.setdefault(int(note.onset_s // _STRETCH_S), []).append(note)
-    settled = (_settle_stretch(stretch, allowed, least_share) for stretch in stretches.values())
+    settled = (_settle_stretch(stretch, min_note_s, least_share) for stretch in stretches.values())
     return [note for stretch in settled for note in stretch]
 
 
-def _settle_stretch(heard: list[HeardNote], allowed: tuple[str, ...], least_share: float) -> list[Note]:
+def _settle_stretch(heard: list[HeardNote], min_note_s: float, least_share: float) -> list[Note]:
     scores = np.stack([note.family for note in heard])  # (notes, families)
+    voting = scores[[note.offset_s - note.onset_s >= min_note_s for note in heard]]
+    chosen = (scores + np.log(_family_shares(voting, least_share))).argmax(axis=1)
+    return [_note(note, FAMILIES[index]) for note, index in zip(heard, chosen, strict=True)]
+
+
+def _family_shares(scores: Array, least_share: float) -> NDArray[np.float64]:
+    """(families,); all alike where nothing votes."""
     shares = np.full(len(FAMILIES), 1.0 / len(FAMILIES))
+    if not len(scores):
+        return shares
     for _ in range(_SHARE_ROUNDS):
         weighed = scores + np.log(shares)
         likely = np.exp(weighed - weighed.max(axis=1, keepdims=True))
         shares = np.maximum((likely / likely.sum(axis=1, keepdims=True)).mean(axis=0), 1e-6)
     shares[(shares < least_share) & (shares < shares.max())] = 1e-30
-    chosen = (scores + np.log(shares)).argmax(axis=1)
-    notes = []
-    for note, index in zip(heard, chosen, strict=True):
-        family = FAMILIES[index]
-        if not allowed or family in allowed:
-            program = program_of_family(family)
-            confidence = _to_confidence(note.confidence)
-            notes.append(Note(note.onset_s, note.offset_s, note.pitch, note.velocity, program, False, confidence))
-    return notes
+    return shares
+
+
+def _note(note: HeardNote, family: str) -> Note:
+    confidence = _to_confidence(note.confidence)
+    return Note(note.onset_s, note.offset_s, note.pitch, note.velocity, program_of_family(family), False, confidence)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from tutti.audio.log_frequency import NOTES_FRONT_END
 from tutti.capabilities.transcription.decode import Block, Decoder, Thresholds, settle_families
+from tutti.capabilities.transcription.hearing_frames import Model, predict_blocks
 from tutti.capabilities.transcription.metrics import evaluate
 from tutti.capabilities.transcription.models.tutti_notes import LOWEST_PITCH
-from tutti.capabilities.transcription.run import Model, predict_blocks
 from tutti.music.notes import Notes
 
 __all__ = ["choose_thresholds", "hear"]
@@ -46,7 +46,7 @@ def hear(blocks: Iterable[Block], thresholds: Thresholds, min_note_s: float = 0.
         decoder.push(block)
     decoder.finish()
     pitched = [note for note in decoder.pitched if note.offset_s - note.onset_s >= min_note_s]
-    return Notes.of([*settle_families(pitched, ()), *decoder.drums])
+    return Notes.of([*settle_families(pitched), *decoder.drums])
 
 
 def _mean(heard: list[tuple[list[Block], Notes]], thresholds: Thresholds) -> dict[str, float]:
