@@ -20,7 +20,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         return "result"
 
     module.run = run  # type: ignore[attr-defined]
-    module.load_where_it_fits = lambda options: made.append(("load", options))  # type: ignore[attr-defined]
+    module.load = lambda options: made.append(("load", options))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     return made
 

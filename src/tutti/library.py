@@ -82,8 +82,8 @@ def load_model(model: str = "tutti-notes", device: str = "auto", precision: str 
 
     Raises OptionError, UnknownModelError, WeightsError, DeviceError.
     """
-    from tutti.capabilities.transcription.run import load_where_it_fits
+    from tutti.capabilities.transcription.run import load
 
     options = capability("transcribe").options({"model": model, "device": device, "precision": precision})
-    load_where_it_fits(cast("Options", options))
+    load(cast("Options", options))
     return LoadedModel(model, device, precision)

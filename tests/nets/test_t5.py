@@ -10,7 +10,7 @@ import torch
 
 from tutti.nets.t5 import Attention, GatedFeedForward, T5Decoder, T5Encoder
 from tutti.nets.t5_config import MAX_POSITIONS, T5Config, position_table
-from tutti.nets.t5_stepping import T5Stepper
+from tutti.nets.t5_stepping import PackedDecoder, T5Stepper
 
 CONFIG = T5Config(vocabulary=40, width=24, heads=3, head_width=8, feed_forward=32, encoder_layers=2, decoder_layers=2)
 
@@ -86,7 +86,7 @@ def stepped(stepper: T5Stepper, tokens: torch.Tensor) -> torch.Tensor:
 
 def test_steps_are_the_stack(decoder: T5Decoder, states: torch.Tensor) -> None:
     tokens = torch.randint(0, 40, (4, 150))  # beyond the room that is made first, twice
-    stepper = T5Stepper(decoder, 4)
+    stepper = T5Stepper(PackedDecoder(decoder), 4)
     stepper.place(0, list(states))
     with torch.inference_mode():
         torch.testing.assert_close(stepped(stepper, tokens), decoder(tokens, states), atol=2e-5, rtol=1e-4)
@@ -95,7 +95,7 @@ def test_steps_are_the_stack(decoder: T5Decoder, states: torch.Tensor) -> None:
 def test_rows_at_different_positions_do_not_mix(decoder: T5Decoder, states: torch.Tensor) -> None:
     """One row is at 7 when another begins in the place of a third, and one moves."""
     tokens = torch.randint(0, 40, (4, 12))
-    stepper = T5Stepper(decoder, 3)
+    stepper = T5Stepper(PackedDecoder(decoder), 3)
     stepper.place(0, [states[0], states[1]])
     with torch.inference_mode():
         expected = decoder(tokens, states)
@@ -114,7 +114,7 @@ def test_the_two_likeliest_and_what_is_banned(decoder: T5Decoder, states: torch.
     with torch.inference_mode():
         answer = decoder(torch.zeros((4, 1), dtype=torch.int64), states)[:, 0]
     best = answer.argmax(1).tolist()
-    free, bound = T5Stepper(decoder, 4), T5Stepper(decoder, 4, banned=np.array([best[0]]))
+    free, bound = T5Stepper(PackedDecoder(decoder), 4), T5Stepper(PackedDecoder(decoder), 4, np.array([best[0]]))
     for stepper in (free, bound):
         stepper.place(0, list(states))
     zeros = np.zeros(4, np.int64)
@@ -130,7 +130,7 @@ def test_equals_go_to_the_first(decoder: T5Decoder, states: torch.Tensor) -> Non
         decoder.logits.weight[5:9] = decoder.logits.weight[5]
         decoder.logits.weight[9:] = 0
         decoder.logits.weight[:5] = 0
-    stepper = T5Stepper(decoder, 4)
+    stepper = T5Stepper(PackedDecoder(decoder), 4)
     stepper.place(0, list(states))
     ids, _ = stepper.step(np.zeros(4, np.int64), np.zeros(4, np.int64))
     assert {tuple(pair) for pair in ids.tolist()} <= {(5, 6), (0, 1)}
@@ -139,7 +139,7 @@ def test_equals_go_to_the_first(decoder: T5Decoder, states: torch.Tensor) -> Non
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_fewer_bits_are_near(decoder: T5Decoder, states: torch.Tensor, precision: str) -> None:
     tokens = torch.randint(0, 40, (4, 20))
-    stepper = T5Stepper(decoder, 4, precision=precision)  # type: ignore[arg-type]
+    stepper = T5Stepper(PackedDecoder(decoder, precision), 4)  # type: ignore[arg-type]
     stepper.place(0, list(states))
     with torch.inference_mode():
         apart, exact = stepped(stepper, tokens), decoder(tokens, states)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.fft
@@ -113,22 +113,28 @@ def mel_matrix(bank: BankName, bands: int, low_hz: float, high_hz: float) -> Arr
     `linear_in_mel` is TensorFlow's and is built in single precision as TensorFlow builds it; the models hear the
     difference. `linear_in_hz` is torchaudio's.
     """
-    if bank == "linear_in_mel":
-        single = np.float32
-        bins_hz = np.linspace(single(0), single(SAMPLE_RATE_HZ / 2), _FFT // 2 + 1, dtype=single)[1:]
-        at = (single(1127) * np.log(single(1) + bins_hz / single(700)))[:, None]
-        low, high = (single(1127) * np.log(single(1) + single(hz) / single(700)) for hz in (low_hz, high_hz))
-        edges = np.linspace(low, high, bands + 2, dtype=single)
-    else:
-        bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, _FFT // 2 + 1)
-        at = bins_hz[:, None]
-        low, high = (2595 * np.log10(1 + hz / 700) for hz in (low_hz, high_hz))
-        edges = 700 * (10 ** (np.linspace(low, high, bands + 2) / 2595) - 1)
+    at, edges = (_linear_in_mel if bank == "linear_in_mel" else _linear_in_hz)(bands, low_hz, high_hz)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     triangles = np.maximum(0, np.minimum((at - left) / (centre - left), (right - at) / (right - centre)))
-    if bank == "linear_in_mel":  # the bin at 0 Hz takes no part
-        triangles = np.pad(triangles, ((1, 0), (0, 0)))
-    return triangles.astype(np.float32)
+    skipped = _FFT // 2 + 1 - len(triangles)
+    matrix: Array = np.pad(triangles, ((skipped, 0), (0, 0))).astype(np.float32)
+    return matrix
+
+
+def _linear_in_mel(bands: int, low_hz: float, high_hz: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Where bins and the triangles' corners lie, in mel; the bin at 0 Hz takes no part."""
+    single = np.float32
+    bins_hz = np.linspace(single(0), single(SAMPLE_RATE_HZ / 2), _FFT // 2 + 1, dtype=single)[1:]
+    low, high = (single(1127) * np.log(single(1) + single(hz) / single(700)) for hz in (low_hz, high_hz))
+    bins = single(1127) * np.log(single(1) + bins_hz / single(700))
+    return bins[:, None], np.linspace(low, high, bands + 2, dtype=single)
+
+
+def _linear_in_hz(bands: int, low_hz: float, high_hz: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Where bins and the triangles' corners lie, in hertz."""
+    low, high = (2595 * np.log10(1 + hz / 700) for hz in (low_hz, high_hz))
+    corners = 700 * (10 ** (np.linspace(low, high, bands + 2) / 2595) - 1)
+    return np.linspace(0, SAMPLE_RATE_HZ / 2, _FFT // 2 + 1)[:, None], corners
 
 
 FRONT_ENDS: dict[FrontEndName, SegmentFrontEnd] = {

@@ -58,4 +58,4 @@ class AudioShards:
         piece = int(rng.integers(len(self.notes[shard])))
         begin = int(rng.integers(self.sounds[shard].shape[1] - samples + 1))
         sound = self.sounds[shard][piece, begin : begin + samples]
-        return sound.astype(np.float32) / _FULL_SCALE, self.notes[shard][piece], begin
+        return sound.astype(np.float32) / np.float32(_FULL_SCALE), self.notes[shard][piece], begin

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from tutti.nets.t5 import NORM_EPSILON, Attention, DecoderBlock, GatedFeedForward, T5Decoder
 from tutti.nets.t5_config import position_table
 
-__all__ = ["StepPrecision", "T5Stepper"]
+__all__ = ["PackedDecoder", "StepPrecision", "T5Stepper"]
 
 StepPrecision = Literal["fp32", "bf16", "int8"]
 """`int8`: weights in 8 bits, one scale per output; what goes in is quantised on the way (CPU only)."""
@@ -29,26 +29,28 @@ _FIRST_LENGTH = 64
 _Linear = Callable[[Tensor], Tensor]
 
 
+class PackedDecoder:
+    """A decoder's weights as stepping reads them; many steppers may share one."""
+
+    def __init__(self, decoder: T5Decoder, precision: StepPrecision = "fp32") -> None:
+        self.config = decoder.config
+        self.embedding = decoder.embedding.weight.detach()
+        self.device, self.dtype = self.embedding.device, torch.bfloat16 if precision == "bf16" else torch.float32
+        table = position_table(self.config.positions, self.config.width)
+        self.positions = torch.from_numpy(table).to(self.device)
+        self.layers = [_Layer(block, precision, self.dtype) for block in _blocks(decoder)]
+        self.norm = decoder.norm.weight.detach()
+        self.logits = _linear([decoder.logits], precision, self.dtype)
+
+
 class T5Stepper:
     """Steps `decoder` for up to `rows` rows; each attends to the states it was placed with."""
 
-    def __init__(
-        self,
-        decoder: T5Decoder,
-        rows: int,
-        *,
-        precision: StepPrecision = "fp32",
-        banned: NDArray[np.int64] | None = None,
-    ) -> None:
+    def __init__(self, decoder: PackedDecoder, rows: int, banned: NDArray[np.int64] | None = None) -> None:
         """`banned` are ids that may not come."""
         self.config, self.rows = decoder.config, rows
-        weight = decoder.embedding.weight
-        self.device, self.dtype = weight.device, torch.bfloat16 if precision == "bf16" else torch.float32
-        self._embedding = weight.detach()
-        self._positions = torch.from_numpy(position_table(self.config.positions, self.config.width)).to(self.device)
-        self._layers = [_Layer(block, precision, self.dtype) for block in _blocks(decoder)]
-        self._norm = decoder.norm.weight.detach()
-        self._logits = _linear([decoder.logits], precision, self.dtype)
+        self.device, self.dtype = decoder.device, decoder.dtype
+        self._decoder, self._layers = decoder, decoder.layers
         self._bias: Tensor | None = None
         if banned is not None and len(banned):
             self._bias = torch.zeros(self.config.vocabulary, device=self.device)
@@ -101,7 +103,7 @@ class T5Stepper:
         """(n, vocabulary) float32, of what follows."""
         count, length = len(tokens), int(positions.max()) + 1
         self._make_room(length)
-        x = (self._embedding[tokens] + self._positions[positions]).to(self.dtype)
+        x = (self._decoder.embedding[tokens] + self._decoder.positions[positions]).to(self.dtype)
         rows = torch.arange(count, device=self.device)
         past = torch.arange(length, device=self.device)
         mask = (past[None] <= positions[:, None])[:, None, None] if int(positions.min()) + 1 < length else None
@@ -113,8 +115,9 @@ class T5Stepper:
             x = x + layer.attended(queries, *kept, mask)
             x = x + layer.cross_attended(x, self._cross_keys[index, :count], self._cross_values[index, :count])
             x = x + layer.fed(x)
-        hidden = F.rms_norm(x.float(), self._norm.shape, self._norm, NORM_EPSILON) * self.config.logit_scale
-        return self._logits(hidden.to(self.dtype)).float()
+        norm = self._decoder.norm
+        hidden = F.rms_norm(x.float(), norm.shape, norm, NORM_EPSILON) * self.config.logit_scale
+        return self._decoder.logits(hidden.to(self.dtype)).float()
 
     def _make_room(self, length: int) -> None:
         """Double what rows may hold: short segments, which are most, then read and keep little."""

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tutti.capabilities.transcription.codec import EOS, PAD
-from tutti.capabilities.transcription.generation import GenerationRules, Row, Written, generate
+from tutti.capabilities.transcription.generation import GenerationRules, Row, RowKey, Written, generate
 
 VOCABULARY = 12
 MAX_TOKENS = 20
@@ -62,7 +62,7 @@ class Queue:
 
     def __call__(self, count: int) -> list[Row]:
         taken, self.left = self.left[:count], self.left[count:]
-        return [Row(seed, seed) for seed in taken]
+        return [Row(RowKey(seed, 0, 0), seed) for seed in taken]
 
 
 def greedy(seed: int, *, is_first_eos_ignored: bool = False) -> list[int]:
@@ -95,10 +95,10 @@ def t5x_beam1(seed: int) -> tuple[list[int], bool]:
     return (best, was_second) if best is not None else (live[1:], False)
 
 
-def written_by(rows: int, seeds: Sequence[int], rules: GenerationRules) -> dict[object, Written]:
+def written_by(rows: int, seeds: Sequence[int], rules: GenerationRules) -> dict[int, Written]:
     stepper = RecordedStepper(rows)
-    written = {each.key: each for each in generate(stepper, Queue(seeds), rules)}
-    assert sorted(written) == sorted(seeds)  # type: ignore[type-var]
+    written = {each.key.recording: each for each in generate(stepper, Queue(seeds), rules)}
+    assert sorted(written) == sorted(seeds)
     return written
 
 
@@ -125,10 +125,7 @@ def test_log_probabilities_belong_to_the_tokens() -> None:
     for decoding in ("greedy", "t5x_beam1"):
         for seed, row in written_by(4, range(12), GenerationRules(decoding, MAX_TOKENS)).items():  # type: ignore[arg-type]
             tokens = [PAD, *row.tokens.tolist()]
-            expected = [
-                log_softmax(logits_of(seed, tokens[:at]))[tokens[at]]  # type: ignore[arg-type]
-                for at in range(1, len(tokens))
-            ]
+            expected = [log_softmax(logits_of(seed, tokens[:at]))[tokens[at]] for at in range(1, len(tokens))]
             np.testing.assert_allclose(row.log_probs, expected, rtol=1e-5)
 
 
@@ -147,11 +144,11 @@ def test_work_may_depend_on_rows_that_were_given() -> None:
         assert count >= 1
         ready = [seed for seed in (0, 1, 2) if seed == len(given) and seed not in begun]
         begun.extend(ready)
-        return [Row(seed, seed) for seed in ready]
+        return [Row(RowKey(seed, 0, 0), seed) for seed in ready]
 
     begun: list[int] = []
     for written in generate(RecordedStepper(8), take, GenerationRules("greedy", MAX_TOKENS)):
-        given.append(written.key)  # type: ignore[arg-type]
+        given.append(written.key.recording)
     assert given == [0, 1, 2]
 
 

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from tutti.audio.log_frequency import NOTES_FRONT_END
 from tutti.capabilities.transcription.decode import Block
 from tutti.capabilities.transcription.metrics import evaluate
-from tutti.capabilities.transcription.run import WINDOW_FRAMES, Model, load, predict_blocks, run
+from tutti.capabilities.transcription import hearing_frames
+from tutti.capabilities.transcription.hearing_frames import WINDOW_FRAMES, Model, load, predict_blocks
+from tutti.capabilities.transcription.run import run
 from tutti.capabilities.transcription.types import Options
 from tutti.errors import Cancelled, CardError, UnknownModelError
 from tutti.music.notes import Note, Notes
@@ -102,7 +104,7 @@ def test_a_lower_threshold_finds_more_and_instruments_narrow_it_down(guitar: NDA
     nothing = run(clip, Options(instruments=("voice",), min_note_s=10.0))
     assert len(nothing.notes) == 0
     (warning,) = nothing.warnings
-    assert warning.endswith("notes that were found, none was left by the options instruments and min_note_s.")
+    assert warning.endswith("notes that were found, none was left by the options instruments, programs and min_note_s.")
 
 
 def test_progress_only_rises_and_ends_at_the_end(guitar: NDArray[np.float32]) -> None:
@@ -135,7 +137,7 @@ def test_a_full_gpu_hands_over_to_the_cpu_and_says_so(
             raise torch.cuda.OutOfMemoryError("no room")
 
     full = FullGpu(model.network, torch.device("cuda", 0), "fp32")
-    monkeypatch.setattr(run_module, "load", lambda options: (card, full if options.device == "cuda:0" else model))
+    monkeypatch.setattr(hearing_frames, "load", lambda options: (card, full if options.device == "cuda:0" else model))
     clip = (guitar[: 3 * 44_100], 44_100)
     result = run(clip, Options(device="cuda:0"))
     assert result.provenance.device == "cpu"
@@ -154,7 +156,7 @@ def test_a_gpu_too_full_for_the_weights_hands_over_too(
             raise RuntimeError("CUDA error: out of memory")
         return loaded
 
-    monkeypatch.setattr(run_module, "load", load_on_cpu)
+    monkeypatch.setattr(hearing_frames, "load", load_on_cpu)
     result = run((guitar[:44_100], 44_100), Options(device="auto"))
     assert result.provenance.device == "cpu"
     assert result.warnings == ("The GPU had too little memory; the CPU was used instead. Close other GPU programs.",)
@@ -179,7 +181,8 @@ def test_a_card_that_does_not_fit_is_a_card_error(
     changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     odd = find_card("tutti-notes").model_copy(update={"name": "odd", **changes})
-    monkeypatch.setattr(run_module, "find_card", {"odd": odd}.__getitem__)
+    for module in (run_module, hearing_frames):
+        monkeypatch.setattr(module, "find_card", {"odd": odd}.__getitem__)
     with pytest.raises(CardError, match=message):
         run((np.zeros(24_000, np.float32), 24_000), Options(model="odd", device="cpu"))
 
@@ -187,3 +190,16 @@ def test_a_card_that_does_not_fit_is_a_card_error(
 def test_drums_asked_for_twice_are_drums_alone(guitar: NDArray[np.float32]) -> None:
     result = run((guitar[: 3 * 44_100], 44_100), Options(instruments=("drums", "drums")))
     assert all(note.is_drum for note in result.notes)
+
+
+def test_notes_are_put_on_a_grid_and_say_so(guitar: NDArray[np.float32]) -> None:
+    clip = (guitar[: 4 * 44_100], 44_100)
+    plain, result = run(clip, Options()), run(clip, Options(quantise=4, tempo_bpm=120, programs=(25,)))
+    assert result.beats is not None
+    assert result.beats.bpm == pytest.approx(120)
+    steps = [result.beats.grid.tempo_map().to_beat(note.onset_s) * 4 for note in result.notes]
+    assert steps == pytest.approx([round(step) for step in steps], abs=1e-6)
+    assert 0 < len(result.notes) <= len(plain.notes)
+    assert {note.program for note in result.notes} == {25}
+    assert all(note.confidence is not None and note.confidence > 0 for note in result.notes)
+    assert plain.beats is None

@@ -6,9 +6,9 @@ it comes, so the batch stays full until the work runs out. numpy only: what comp
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +16,25 @@ from numpy.typing import NDArray
 from tutti.capabilities.transcription.codec import EOS, PAD
 from tutti.capabilities.transcription.models.adapter import DecodingRule
 
-__all__ = ["GenerationRules", "Row", "Stepper", "Take", "Written", "generate"]
+__all__ = ["GenerationRules", "Row", "RowKey", "Stepper", "Take", "Written", "generate"]
 
 _ALPHA = 0.6
 """T5X's length penalty: a hypothesis of n tokens counts by its log-probability over ((5 + n) / 6)^0.6."""
+
+
+class RowKey(NamedTuple):
+    """Which segment of which recording, and which of its channels."""
+
+    recording: int
+    segment: int
+    channel: int
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
     """Work for one row: `states` as the stepper takes them."""
 
-    key: Hashable
+    key: RowKey
     states: Any
 
 
@@ -34,7 +42,7 @@ class Row:
 class Written:
     """What a row became."""
 
-    key: Hashable
+    key: RowKey
     tokens: NDArray[np.int64]
     """Without the PAD it began with; with EOS if it came to that."""
     log_probs: NDArray[np.float32]
@@ -101,7 +109,7 @@ class _Batch:
     def __init__(self, rows: int, rules: GenerationRules) -> None:
         self.rules, self.count = rules, 0
         self.finished = np.zeros(rows, bool)
-        self._keys: list[Hashable] = []
+        self._keys: list[RowKey] = []
         self._tokens = np.zeros((rows, rules.max_tokens + 1), np.int64)
         self._log_probs = np.zeros((rows, rules.max_tokens + 1), np.float32)
         self._lengths = np.zeros(rows, np.int64)
@@ -112,7 +120,7 @@ class _Batch:
         self._ending_scores = np.full(rows, -np.inf)
         self._ending_log_probs = np.zeros(rows, np.float32)
 
-    def add(self, key: Hashable) -> None:
+    def add(self, key: RowKey) -> None:
         row = self.count
         self._keys.append(key)
         self._tokens[row, 0], self._lengths[row], self.finished[row] = PAD, 1, False

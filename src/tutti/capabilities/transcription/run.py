@@ -1,271 +1,124 @@
-"""A recording to notes: read → log-frequency frames → network → decode, window by window.
+"""A recording to notes: hear → find beats, where notes are to be put on them → finish.
 
-Windows lie on a fixed grid from the first sample on and carry as much of their neighbours as the network can reach, so
-what a window answers depends neither on how the audio arrived nor on how much of it there is.
+What hears is the card's affair: a network that answers frame by frame (`hearing_frames`), or one of the MT3 family
+(`token_models`), in torch, JAX or onnxruntime. Only the framework that computes is imported.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Protocol
+from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from tutti import __version__
-from tutti.audio.log_frequency import NOTES_FRONT_END
-from tutti.audio.reading import Source, open_stream
-from tutti.capabilities.transcription.decode import Block, Decoder, Thresholds, settle_families
-from tutti.capabilities.transcription.models.tutti_notes import (
-    LOWEST_PITCH,
-    STEP,
-    NotesNet,
-    NotesNetConfig,
-)
-from tutti.capabilities.transcription.types import Options, Provenance, Transcription
-from tutti.errors import Cancelled, CardError
-from tutti.music.notes import Notes
-from tutti.nets.folding import fold_batch_norms
+from tutti.audio.reading import Source
+from tutti.capabilities.transcription.finishing import finish
+from tutti.capabilities.transcription.types import Options, Transcription
+from tutti.errors import CardError, InputError, OptionError
+from tutti.music.notes import Note
 from tutti.weights.cards import Card, find_card
-from tutti.weights.devices import choose_device, choose_precision
-from tutti.weights.loaded import LOADED, with_cpu_fallback
-from tutti.weights.opening import open_strict
-from tutti.weights.store import locate
 
-__all__ = ["WINDOW_FRAMES", "Listener", "Model", "build", "load", "load_where_it_fits", "predict_blocks", "run"]
-
-WINDOW_FRAMES = 1024
-"""Frames a window answers for: 16.4 s. Larger ones save little, smaller ones repeat more at their edges."""
-
-_LAST_WINDOW_STEP = 64
+__all__ = ["load", "run", "run_many", "stream"]
 
 OnProgress = Callable[[str, float, float], None]
-
-
-class Listener(Protocol):
-    """What hears windows."""
-
-    @property
-    def reach_frames(self) -> int: ...
-
-    def __call__(self, samples: NDArray[np.float32]) -> Block: ...
-
-
-@dataclass(frozen=True)
-class Model:
-    """A network ready to run and where it runs."""
-
-    network: NotesNet
-    device: torch.device
-    precision: str
-
-    @property
-    def reach_frames(self) -> int:
-        return self.network.config.reach_frames
-
-    @torch.inference_mode()
-    def __call__(self, samples: NDArray[np.float32]) -> Block:
-        """Answers for the frames in the middle of one window's `samples`, WINDOW_FRAMES of them or fewer at the end."""
-        frames = NOTES_FRONT_END(torch.from_numpy(samples)[None].to(self.device))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            predicted = self.network(frames.contiguous(memory_format=torch.channels_last))
-        middle = slice(self.reach_frames, frames.shape[2] - self.reach_frames)
-        steps = slice(middle.start // STEP, middle.stop // STEP)
-        return Block(
-            onset=_array(predicted.onset[0, middle].sigmoid()),
-            frame=_array(predicted.frame[0, middle].sigmoid()),
-            offset=_array(predicted.offset[0, middle].sigmoid()),
-            velocity=_array(predicted.velocity[0, steps].repeat_interleave(STEP, dim=0)),
-            family=_array(
-                predicted.family[0, :, steps].log_softmax(dim=0).permute(1, 2, 0).repeat_interleave(STEP, dim=0)
-            ),
-            drum_onset=_array(predicted.drum_onset[0, middle].sigmoid()),
-            drum_velocity=_array(predicted.drum_velocity[0, middle]),
-        )
-
-
-def _array(values: Tensor) -> NDArray[np.float32]:
-    return values.float().cpu().numpy()
+IsCancelled = Callable[[], bool]
 
 
 def run(
     source: Source,
     options: Options,
     on_progress: OnProgress | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    cancelled: IsCancelled | None = None,
 ) -> Transcription:
     """The notes of `source`.
 
     `on_progress("transcribe", done_s, total_s)` follows along (`total_s` is 0 while the length is unknown). Raises
-    InputError, WeightsError, DeviceError, or Cancelled once `cancelled()` says True.
+    InputError, WeightsError, DeviceError, MissingExtraError, or Cancelled once `cancelled()` says True.
     """
-    model = _Resilient(options)
-    thresholds = _thresholds(model.card, options)
-    decoder = Decoder(thresholds, NOTES_FRONT_END.frame_s, LOWEST_PITCH)
-    frames = 0
-    with open_stream(source, sample_rate_hz=NOTES_FRONT_END.sample_rate_hz) as stream:
-        heard = _Counted(stream)
-        for block in predict_blocks(model, heard):
-            if cancelled is not None and cancelled():
-                raise Cancelled("Stopped on request; nothing was written.")
-            decoder.push(block)
-            frames += len(block)
-            if on_progress is not None:
-                on_progress("transcribe", min(frames * NOTES_FRONT_END.frame_s, heard.seconds), stream.duration_s or 0)
-        warnings, name = (*stream.warnings, *model.warnings), stream.name
-    decoder.finish()
-    notes = _notes(decoder, options)
-    if not len(notes):
-        warnings = (*warnings, _why_nothing(decoder))
-    return Transcription(
-        notes=notes,
-        duration_s=heard.seconds,
-        provenance=_provenance(model.card, model.model, name, options, thresholds),
-        warnings=warnings,
-    )
+    listener, options = _listener(options)
+    if options.quantise is None:
+        return _finished(listener.hear(source, options, on_progress, cancelled), options)
+    beats = import_module("tutti.capabilities.transcription.beats")
+    with beats.readable_twice(source, options) as recording:
+        heard: Transcription = listener.hear(recording, options, on_progress, cancelled)
+        found, doubts = beats.find_beats(recording, heard.notes, heard.duration_s, options, on_progress, cancelled)
+    return _finished(replace(heard, beats=found, warnings=(*heard.warnings, *doubts)), options)
 
 
-class _Resilient:
-    """A model that goes on on the CPU from where its GPU has too little memory, be it for the weights or a window."""
+def run_many(
+    sources: Iterable[Source],
+    options: Options,
+    on_progress: OnProgress | None = None,
+    cancelled: IsCancelled | None = None,
+) -> Iterator[tuple[int, Transcription | InputError]]:
+    """The notes of many recordings, numbered from 0, each as soon as it is done, in whatever order that is.
 
-    def __init__(self, options: Options) -> None:
-        self.options = options
-        self.card, self.model, warning = load_where_it_fits(options)
-        self.warnings = [] if warning is None else [warning]
-
-    @property
-    def reach_frames(self) -> int:
-        return self.model.reach_frames
-
-    def __call__(self, samples: NDArray[np.float32]) -> Block:
-        block, warning = with_cpu_fallback(lambda device: self._on(device)(samples), str(self.model.device))
-        if warning is not None:
-            self.warnings.append(warning)
-        return block
-
-    def _on(self, device: str) -> Model:
-        if device != str(self.model.device):
-            _, self.model = load(self.options.model_copy(update={"device": device}))
-        return self.model
+    Models of the MT3 family hear several at once, so that their batch is full; with `quantise`, and with other models,
+    it is one after another. What cannot be read gives its error instead, and the rest goes on.
+    `on_progress("transcribe", done_s, 0)` counts seconds of all of them. Raises as `run`, but for InputError.
+    """
+    listener, options = _listener(options)
+    if options.quantise is None and hasattr(listener, "hear_many"):
+        for number, heard in listener.hear_many(sources, options, on_progress, cancelled):
+            yield number, _finished(heard, options) if isinstance(heard, Transcription) else heard
+        return
+    for number, source in enumerate(sources):
+        try:
+            yield number, run(source, options, on_progress, cancelled)
+        except InputError as error:
+            yield number, error
 
 
-def load(options: Options) -> tuple[Card, Model]:
-    """The model of `options`, from memory when it was used before. Raises WeightsError, DeviceError."""
+def stream(source: Source, options: Options, cancelled: IsCancelled | None = None) -> Iterator[Note]:
+    """The notes of `source` as they become final, segment by segment, with models of the MT3 family.
+
+    Within a segment they come by onset. Raises as `run`, and OptionError for another model, or for options that
+    need all notes first.
+    """
+    listener, options = _listener(options)
+    if not hasattr(listener, "hear_notes"):
+        raise OptionError(f"{options.model} gives its notes at the end. Choose a model of the MT3 family, or run it.")
+    if needy := [name for name in ("quantise", "filter_leakage") if getattr(options, name)]:
+        raise OptionError(f"{' and '.join(needy)} can only be done when all notes are known. Leave it out.")
+    return _streamed(listener.hear_notes(source, options, cancelled), options)
+
+
+def _streamed(parts: Iterator[Any], options: Options) -> Iterator[Note]:
+    for part in parts:
+        yield from finish(part, options)
+
+
+def load(options: Options) -> None:
+    """Have the model of `options` in memory. Raises WeightsError, DeviceError, MissingExtraError."""
+    listener, options = _listener(options)
+    listener.prepare(options)
+
+
+def _listener(options: Options) -> tuple[Any, Options]:
+    """The module that hears with the model of `options`, and the options with its defaults."""
     card = find_card(options.model)
-    if (card.capability, card.framework) != ("transcription", "torch"):
+    _check_purpose(card)
+    name = "token_models" if "adapter" in card.config else "hearing_frames"
+    listener = import_module(f"tutti.capabilities.transcription.{name}")
+    if options.min_note_s is None:
+        options = options.model_copy(update={"min_note_s": listener.MIN_NOTE_S})
+    return listener, options
+
+
+def _check_purpose(card: Card) -> None:
+    if card.capability != "transcription":
         raise CardError(
             f"{card.name} is a model for {card.capability} in {card.framework}; choose another with --model."
         )
-    config = card.settings("network", NotesNetConfig)
-    device = choose_device(options.device)
-    precision = choose_precision(options.precision, device)
-    return card, LOADED.get(card, device, precision, lambda: build(locate(card), config, device, precision))
 
 
-def load_where_it_fits(options: Options) -> tuple[Card, Model, str | None]:
-    """As `load`, on the CPU if the GPU has no room for the model; the warning says so, else it is None."""
-    (card, model), warning = with_cpu_fallback(
-        lambda device: load(options.model_copy(update={"device": device})), options.device
-    )
-    return card, model, warning
+def _finished(heard: Transcription, options: Options) -> Transcription:
+    notes = finish(heard.notes, options, heard.beats)
+    warnings = heard.warnings if len(notes) else (*heard.warnings, _why_nothing(len(heard.notes)))
+    return replace(heard, notes=notes, warnings=warnings)
 
 
-def build(path: Path, config: NotesNetConfig, device: torch.device, precision: str) -> Model:
-    """A network of the sizes in `config` with the weights at `path`, batch norms folded. Raises StrictLoadingError."""
-    network = NotesNet(config)
-    open_strict(network, path, path.stem)
-    fold_batch_norms(network)
-    return Model(network.to(device, memory_format=torch.channels_last), device, precision)  # type: ignore[call-overload]
-
-
-def predict_blocks(model: Listener, audio: Iterable[NDArray[np.float32]]) -> Iterator[Block]:
-    """Answers for consecutive frames of `audio`, mono blocks of any size at the front end's rate."""
-    for samples, frames in _windows(audio, model.reach_frames):
-        block = model(samples)
-        yield block if frames == len(block) else Block(*(getattr(block, name)[:frames] for name in _BLOCK_FIELDS))
-
-
-_BLOCK_FIELDS = tuple(Block.__dataclass_fields__)
-
-
-def _windows(audio: Iterable[NDArray[np.float32]], reach_frames: int) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """(one window's samples with their surroundings, how many of its frames lie in the recording).
-
-    The last window is as short as the recording allows, in steps of _LAST_WINDOW_STEP frames.
-    """
-    hop = NOTES_FRONT_END.hop
-    before = reach_frames * hop + NOTES_FRONT_END.reach
-    # the last frame of the surroundings is centred one hop before their end
-    around = 2 * before - hop
-    needed = around + WINDOW_FRAMES * hop
-    pending = np.zeros(before, np.float32)
-    heard = given = 0
-    for block in audio:
-        pending = np.concatenate([pending, block])
-        heard += len(block)
-        while len(pending) >= needed:
-            yield pending[:needed], WINDOW_FRAMES
-            pending = pending[WINDOW_FRAMES * hop :]
-            given += WINDOW_FRAMES
-    frames = heard // hop + 1
-    while given < frames:
-        left = min(WINDOW_FRAMES, frames - given)
-        needed = around + math.ceil(left / _LAST_WINDOW_STEP) * _LAST_WINDOW_STEP * hop
-        yield np.pad(pending[:needed], (0, max(0, needed - len(pending)))), left
-        pending = pending[WINDOW_FRAMES * hop :]
-        given += WINDOW_FRAMES
-
-
-class _Counted:
-    """Passes blocks through and knows how much audio went by."""
-
-    def __init__(self, blocks: Iterable[NDArray[np.float32]]) -> None:
-        self.blocks, self.samples = blocks, 0
-
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        for block in self.blocks:
-            self.samples += len(block)
-            yield block
-
-    @property
-    def seconds(self) -> float:
-        return self.samples / NOTES_FRONT_END.sample_rate_hz
-
-
-def _thresholds(card: Card, options: Options) -> Thresholds:
-    thresholds = card.settings("thresholds", Thresholds)
-    if options.onset_threshold is not None:
-        thresholds = replace(thresholds, onset=options.onset_threshold, drum=options.onset_threshold)
-    return thresholds
-
-
-def _notes(decoder: Decoder, options: Options) -> Notes:
-    long_enough = [note for note in decoder.pitched if note.offset_s - note.onset_s >= options.min_note_s]
-    families = tuple(family for family in options.instruments if family != "drums")
-    pitched = settle_families(long_enough, families) if families or not options.instruments else []
-    drums = decoder.drums if not options.instruments or "drums" in options.instruments else []
-    return Notes.of([*pitched, *drums])
-
-
-def _why_nothing(decoder: Decoder) -> str:
-    found = len(decoder.pitched) + len(decoder.drums)
+def _why_nothing(found: int) -> str:
     if not found:
         return "no notes were found."
-    return f"of {found} notes that were found, none was left by the options instruments and min_note_s."
-
-
-def _provenance(card: Card, model: Model, source: str, options: Options, thresholds: Thresholds) -> Provenance:
-    return Provenance(
-        tutti_version=__version__,
-        model=card.name,
-        weights_sha256=card.sha256,
-        device=str(model.device),
-        precision=model.precision,
-        source=source,
-        options={**options.model_dump(mode="json"), "thresholds": asdict(thresholds)},
-    )
+    return f"of {found} notes that were found, none was left by the options instruments, programs and min_note_s."

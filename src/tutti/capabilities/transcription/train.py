@@ -18,8 +18,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from tutti.audio.log_frequency import DB_PER_UNIT, NOTES_FRONT_END
+from tutti.capabilities.transcription.hearing_frames import build
 from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig, Predictions
-from tutti.capabilities.transcription.run import build
 from tutti.capabilities.transcription.targets import Targets, both, losses, targets_of
 from tutti.capabilities.transcription.thresholds import choose_thresholds
 from tutti.datasets.feature_shards import STEPS_PER_UNIT, FeatureShards, write_shard
