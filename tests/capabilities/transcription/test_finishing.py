@@ -44,7 +44,7 @@ def played_by(notes: Notes) -> set[object]:
 def test_nothing_is_done_that_was_not_asked_for() -> None:
     short = replace(note(3.0), offset_s=3.02)
     crumbs = Notes.of([*BAND, short], BAND.pedal)
-    assert finish(crumbs, Options(min_note_s=0.03)) == crumbs
+    assert finish(crumbs, Options()) == crumbs
     assert finish(crumbs, Options(min_note_s=0.03)) == BAND
     assert finish(BAND, Options(min_note_s=10)) == Notes.of(BAND.drums)
 
