@@ -57,6 +57,59 @@ def test_a_card_in_the_users_folder_is_found_beside_the_built_in_ones(folders: P
     assert load_cards().keys() == built_in | {"mine"}
 
 
+CONVERTED_CARD = f"""
+name = "made"
+capability = "transcription"
+framework = "torch"
+description = "Made here."
+licence = "MIT"
+source = "https://models.invalid"
+parameters = 10
+file = "made.safetensors"
+size_bytes = 40
+locations = ["converted"]
+
+[[upstream]]
+name = "made=1.ckpt"
+size_bytes = 90
+sha256 = "{"1" * 64}"
+locations = ["https://models.invalid/made%3D1.ckpt"]
+settings = {{ rows = "3" }}
+
+[[upstream]]
+name = "other.ckpt"
+"""
+
+
+def test_a_card_can_be_of_weights_that_are_made_from_a_published_file(folders: Path) -> None:
+    write(folders, CONVERTED_CARD, "made.toml")
+    card = find_card("made")
+    assert card.is_converted
+    assert card.sha256 == ""
+    assert [file.can_be_fetched for file in card.upstream] == [True, False]
+    assert card.upstream[0].settings == {"rows": "3"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('["converted"]', '["https://models.invalid/made"]', "sha256 is missing"),
+        ('["converted"]', '["bundled"]', "sha256 is missing"),
+        ('["converted"]', '["converted", "https://models.invalid/made"]', "have no other location"),
+        ('"1', '"x', "upstream.0.sha256: "),
+        ('"made=1.ckpt"', '"../made.ckpt"', "upstream.0.name: "),
+        ('["https://models.invalid/made%3D1.ckpt"]', '["converted"]', "upstream.0.locations.0: "),
+        ('rows = "3"', "rows = 3", "upstream.0.settings.rows: "),
+    ],
+)
+def test_a_malformed_card_of_converted_weights_says_why(folders: Path, old: str, new: str, reason: str) -> None:
+    assert old in CONVERTED_CARD
+    write(folders, CONVERTED_CARD.replace(old, new, 1), "made.toml")
+    with pytest.raises(CardError, match=r"made\.toml is not a model card: ") as caught:
+        load_cards()
+    assert reason in str(caught.value)
+
+
 def test_a_folder_of_cards_need_not_be_there(folders: Path) -> None:
     (folders / "cards").rmdir()
     assert "mine" not in load_cards()

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from tutti.errors import StrictLoadingError, WeightsError
 from tutti.weights import opening
-from tutti.weights.opening import load_strict, open_strict, read_header, read_safetensors
+from tutti.weights.native import read_table
+from tutti.weights.opening import load_strict, open_strict, read_safetensors
 
 
 class Net(nn.Module):
@@ -42,7 +43,7 @@ def test_what_was_saved_is_read_with_its_metadata(tmp_path: Path) -> None:
     assert metadata == {"steps": "7"}
     assert tensors.keys() == weights().keys()
     assert all(torch.equal(tensors[key], value) for key, value in weights().items())
-    assert read_header(tmp_path / "x.safetensors")["layer.weight"]["shape"] == [2, 3]
+    assert read_table(tmp_path / "x.safetensors").tensors["layer.weight"]["shape"] == [2, 3]
 
 
 @pytest.mark.parametrize("metadata", [None, {"steps": "7"}])

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
@@ -28,8 +29,8 @@ _ADVICE = {
 }
 
 
-def write_atomic(path: str | PathLike[str], data: bytes) -> None:
-    """Write `data` to `path` through a temporary file beside it, synced and renamed.
+def write_atomic(path: str | PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write `data`, whole or in parts, to `path` through a temporary file beside it, synced and renamed.
 
     Whatever was at `path` stays until the new content is complete. Raises OutputError, leaving nothing behind.
     """
@@ -38,7 +39,7 @@ def write_atomic(path: str | PathLike[str], data: bytes) -> None:
         _check_target(target)
         temporary = target.parent / f".tutti-{secrets.token_hex(8)}.part"  # short, whatever the target's name
         try:
-            _write_synced(temporary, data)
+            _write_synced(temporary, [data] if isinstance(data, bytes) else data)
             temporary.replace(target)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -58,9 +59,9 @@ def _check_target(target: Path) -> None:
         raise FileExistsError(errno.EEXIST, "Not an ordinary file")
 
 
-def _write_synced(path: Path, data: bytes) -> None:
+def _write_synced(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # less the umask; tempfile's are private
     with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+        file.writelines(parts)
         file.flush()
         os.fsync(file.fileno())

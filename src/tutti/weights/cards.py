@@ -12,16 +12,30 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tutti.errors import CardError, UnknownModelError
 from tutti.settings import settings
 
-__all__ = ["BUNDLED", "SCHEMES", "Card", "Score", "Training", "check_uri", "find_card", "load_cards", "read_card"]
+__all__ = [
+    "BUNDLED",
+    "CONVERTED",
+    "SCHEMES",
+    "Card",
+    "Score",
+    "Training",
+    "UpstreamFile",
+    "check_uri",
+    "find_card",
+    "load_cards",
+    "read_card",
+]
 
 BUNDLED_CARDS = Path(__file__).with_name("cards")
 BUNDLED = "bundled"
 """The location of weights that lie inside the package."""
+CONVERTED = "converted"
+"""The location of weights that are made on this machine from the file their authors published."""
 SCHEMES = ("https", "http", "s3", "file")
 """Where weights may be fetched from."""
 
@@ -37,7 +51,7 @@ def check_uri(uri: str) -> str:
 
 
 def _check_location(location: str) -> str:
-    return location if location == BUNDLED else check_uri(location)
+    return location if location in (BUNDLED, CONVERTED) else check_uri(location)
 
 
 T = TypeVar("T")
@@ -71,6 +85,23 @@ class Training(_Table):
     recipe: _Text
 
 
+class UpstreamFile(_Table):
+    """What is known of a file that a model's authors published, from which our weights can be made."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._=-]*$")
+    size_bytes: int | None = Field(default=None, ge=1)
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Empty when nobody has stated it."""
+    locations: tuple[Annotated[str, AfterValidator(check_uri)], ...] = Field(default=(), strict=False)
+    settings: dict[str, str] = {}
+    """What no tensor in it tells; read by the capability alone."""
+    note: str = ""
+
+    @property
+    def can_be_fetched(self) -> bool:
+        return bool(self.locations and self.sha256 and self.size_bytes)
+
+
 class Card(_Table):
     """What is known of one model. `config` is read by the capability alone."""
 
@@ -84,14 +115,30 @@ class Card(_Table):
     parameters: int = Field(ge=1)
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     size_bytes: int = Field(ge=1)
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """Of the file; of converted weights, whose file also says where they came from, the tensors alone."""
+    sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Of the file. Empty for converted weights: their file keeps its own checksum, see `store.identified`."""
     locations: tuple[Annotated[str, AfterValidator(_check_location)], ...] = Field(min_length=1, strict=False)
-    """`bundled`, or URIs to try in order: https://, http://, s3://, file:///."""
+    """`bundled`, `converted`, or URIs to try in order: https://, http://, s3://, file:///."""
+    upstream: tuple[UpstreamFile, ...] = Field(default=(), strict=False)
+    """The published files that converted weights may come from, the best one first."""
     attribution: _Texts = ()
     weaknesses: _Texts = ()
     scores: tuple[Score, ...] = Field(default=(), strict=False)
     training: Training | None = None
     config: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _check_where_it_is_from(self) -> Card:
+        if CONVERTED in self.locations and len(self.locations) > 1:
+            raise ValueError("weights that are converted have no other location")
+        if not self.sha256 and not self.is_converted:
+            raise ValueError("sha256 is missing; only converted weights go without")
+        return self
+
+    @property
+    def is_converted(self) -> bool:
+        return self.locations == (CONVERTED,)
 
     def settings(self, name: str, kind: type[T]) -> T:
         """The table [config.`name`] as a dataclass. Raises CardError when it is missing or has other keys."""
@@ -140,6 +187,7 @@ def read_card(path: Path) -> Card:
         raise CardError(f"{path} cannot be read as a model card: {error}. Mend or remove it.") from error
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
+            for fault in error.errors(include_url=False)
         )
         raise CardError(f"{path} is not a model card: {faults}. Mend or remove it.") from error

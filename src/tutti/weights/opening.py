@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from tutti.errors import StrictLoadingError, WeightsError
+from tutti.errors import StrictLoadingError
+from tutti.weights.native import not_safetensors, read_table
 
-__all__ = ["load_strict", "open_strict", "read_header", "read_safetensors"]
+__all__ = ["Form", "compare", "load_strict", "open_strict", "read_safetensors"]
 
-_MAX_HEADER_BYTES = 16 * 2**20
 _LISTED = 8
 
 
-class _Form(NamedTuple):
+class Form(NamedTuple):
     shape: tuple[int, ...]
     kind: str
     """float, integer or bool: weights may be kept in fewer bits than the network computes with, nothing else."""
@@ -31,50 +29,38 @@ def open_strict(network: nn.Module, path: Path, name: str) -> dict[str, str]:
 
     Its table is held against the network before a tensor is read. Raises WeightsError, StrictLoadingError.
     """
-    header = read_header(path)
+    table = read_table(path).tensors
     try:
-        found = {key: _Form(tuple(entry["shape"]), _kind(entry["dtype"])) for key, entry in header.items()}
+        found = {key: Form(tuple(entry["shape"]), _kind(entry["dtype"])) for key, entry in table.items()}
     except (KeyError, TypeError) as error:
-        raise _not_safetensors(path, "a tensor without shape or type") from error
-    _compare(network, found, name)
+        raise not_safetensors(path, "a tensor without shape or type") from error
+    compare(network, found, name)
     tensors, metadata = read_safetensors(path)
     network.load_state_dict(tensors)
     return metadata
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Name → shape and dtype of the tensors in a safetensors file, without reading one. Raises WeightsError."""
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > _MAX_HEADER_BYTES:
-                raise ValueError(f"a header of {length} bytes")
-            header = json.loads(file.read(length))
-    except (OSError, ValueError, RecursionError, struct.error) as error:
-        raise _not_safetensors(path, error) from error
-    if not isinstance(header, dict):
-        raise _not_safetensors(path, "no table of tensors")
-    header.pop("__metadata__", None)
-    return header
-
-
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors by name, on the CPU, and the file's metadata. Raises WeightsError."""
-    read_header(path)
+    read_table(path)
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise _not_safetensors(path, error) from error
+        raise not_safetensors(path, error) from error
 
 
 def load_strict(network: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
     """Copy `tensors` into `network`. Raises StrictLoadingError naming what is missing, extra or of another form."""
-    _compare(network, {key: _form(tensor) for key, tensor in tensors.items()}, name)
+    compare(network, {key: _form(tensor) for key, tensor in tensors.items()}, name)
     network.load_state_dict(tensors)
 
 
-def _compare(network: nn.Module, found: Mapping[str, _Form], name: str) -> None:
+def compare(network: nn.Module, found: Mapping[str, Form], name: str) -> None:
+    """Hold the tensors `found`, known by their forms, against the network of the model `name`.
+
+    Raises StrictLoadingError naming what is missing, extra or of another form.
+    """
     wanted = {key: _form(tensor) for key, tensor in network.state_dict().items()}
     faults = [f"missing: {key}" for key in wanted.keys() - found.keys()]
     faults += [f"extra: {key}" for key in found.keys() - wanted.keys()]
@@ -89,10 +75,10 @@ def _compare(network: nn.Module, found: Mapping[str, _Form], name: str) -> None:
         raise StrictLoadingError(f"The weights of {name} do not fit its network: {listed}{more}.")
 
 
-def _form(tensor: Tensor) -> _Form:
+def _form(tensor: Tensor) -> Form:
     if tensor.dtype.is_floating_point:
-        return _Form(tuple(tensor.shape), "float")
-    return _Form(tuple(tensor.shape), "bool" if tensor.dtype == torch.bool else "integer")
+        return Form(tuple(tensor.shape), "float")
+    return Form(tuple(tensor.shape), "bool" if tensor.dtype == torch.bool else "integer")
 
 
 def _kind(dtype: str) -> str:
@@ -101,7 +87,3 @@ def _kind(dtype: str) -> str:
     if dtype in ("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8"):
         return "integer"
     return dtype.lower()
-
-
-def _not_safetensors(path: Path, reason: object) -> WeightsError:
-    return WeightsError(f"{path} is not a safetensors file ({reason}). Pull or install it again.")

@@ -2,6 +2,7 @@
 
 Fetched files lie in the cache folder under their sha256, so two cards that name one file share it. A fetch goes to a
 `.part` file that a later call continues, is checked whole, and lands by a rename; a lock keeps two processes apart.
+Weights that are converted on this machine lie in the cache folder under their card's name.
 """
 
 from __future__ import annotations
@@ -14,13 +15,32 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from tutti.errors import DownloadError, HashMismatchError, OptionError, OutputError, WeightsMissingError
+from tutti.errors import (
+    DownloadError,
+    HashMismatchError,
+    OptionError,
+    OutputError,
+    WeightsError,
+    WeightsMissingError,
+)
 from tutti.settings import settings
 from tutti.weights.cards import BUNDLED, Card, check_uri
 from tutti.weights.fetching import OnBytes, Remote, download, open_remote, shown
 from tutti.weights.locking import locked
+from tutti.weights.native import content_sha256, read_table
 
-__all__ = ["OnBytes", "hash_of", "locate", "path_of", "pull", "refuse_offline", "verify", "writing"]
+__all__ = [
+    "OnBytes",
+    "hash_of",
+    "identified",
+    "locate",
+    "path_of",
+    "pull",
+    "pull_upstream",
+    "refuse_offline",
+    "verify",
+    "writing",
+]
 
 BUNDLED_FILES = Path(__file__).with_name("bundled")
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -30,6 +50,8 @@ def path_of(card: Card) -> Path:
     """Where the weights of `card` lie or would lie; nothing is checked."""
     if BUNDLED in card.locations:
         return BUNDLED_FILES / card.file
+    if card.is_converted:
+        return settings().cache_dir / "converted" / card.file
     return _fetched() / card.sha256 / card.file
 
 
@@ -40,10 +62,31 @@ def locate(card: Card) -> Path:
     """
     path = path_of(card)
     if not path.is_file():
-        advice = "Install tutti again" if BUNDLED in card.locations else f"Fetch it: tutti models pull {card.name}"
-        raise WeightsMissingError(f"The weights of {card.name} are not at {path}. {advice}.")
+        raise WeightsMissingError(f"The weights of {card.name} are not at {path}. {_how_to_get(card)}.")
     verify(card)
     return path
+
+
+def _how_to_get(card: Card) -> str:
+    if BUNDLED in card.locations:
+        return "Install tutti again"
+    if not card.is_converted:
+        return f"Fetch it: tutti models pull {card.name}"
+    by_hand = f"tutti models convert UPSTREAM_FILE --card {card.name}"
+    if any(file.can_be_fetched for file in card.upstream):
+        return f"Fetch it: tutti models pull {card.name} (or convert a file you have: {by_hand})"
+    return f"Get the file that its authors published ({card.source}), then: {by_hand}"
+
+
+def identified(card: Card) -> Card:
+    """`card` with a sha256 of its weights, whatever kind of card it is: converted weights carry theirs.
+
+    Raises as `locate`.
+    """
+    path = locate(card)
+    if not card.is_converted:
+        return card
+    return card.model_copy(update={"sha256": read_table(path).metadata["content_sha256"]})
 
 
 _VERIFIED: set[tuple[str, int, int, str]] = set()
@@ -60,20 +103,33 @@ def verify(card: Card) -> None:
     except OSError as error:
         raise WeightsMissingError(f"The weights of {card.name} are not at {path}: {error.strerror}.") from error
     if not right:
-        advice = (
-            "Install tutti again" if BUNDLED in card.locations else f"Delete it, then: tutti models pull {card.name}"
-        )
+        advice = _how_to_get(card)
+        if BUNDLED not in card.locations:
+            advice = "Delete it, then: " + advice.removeprefix("Fetch it: ")
         raise HashMismatchError(f"{path} is not the file that the card of {card.name} names. {advice}.")
 
 
 def _is_right(path: Path, card: Card) -> bool:
     state = path.stat()
-    key = (str(path), state.st_size, state.st_mtime_ns, card.sha256)
+    key = (str(path), state.st_size, state.st_mtime_ns, card.sha256 or card.name)
     if key not in _VERIFIED:
-        if state.st_size != card.size_bytes or hash_of(path) != card.sha256:
+        if not (_is_converted_right if card.is_converted else _is_fetched_right)(path, card, state.st_size):
             return False
         _VERIFIED.add(key)
     return True
+
+
+def _is_fetched_right(path: Path, card: Card, size_bytes: int) -> bool:
+    return size_bytes == card.size_bytes and hash_of(path) == card.sha256
+
+
+def _is_converted_right(path: Path, card: Card, size_bytes: int) -> bool:
+    try:
+        table = read_table(path)
+        right_size = size_bytes - table.data_begin == card.size_bytes
+        return right_size and table.metadata.get("card") == card.name and content_sha256(path) is not None
+    except WeightsError:
+        return False
 
 
 def hash_of(path: Path) -> str:
@@ -90,13 +146,29 @@ def pull(what: Card | str, on_bytes: OnBytes | None = None) -> Path:
     HashMismatchError (the bad file is removed), OutputError (disk full), MissingExtraError, OptionError for a URI that
     names no file.
     """
-    told = on_bytes or (lambda _done, _total: None)
+    told = on_bytes or _silent
     return _pull_uri(what, told) if isinstance(what, str) else _pull_card(what, told)
+
+
+def pull_upstream(card: Card, on_bytes: OnBytes | None = None) -> Path:
+    """Fetch the published file from which the weights of `card` are made; returns its path. Nothing is converted.
+
+    Raises WeightsMissingError when no address or no sha256 of one is known, and as `pull`.
+    """
+    for file in card.upstream:
+        if file.can_be_fetched:
+            facts = file.model_dump(include={"size_bytes", "sha256", "locations"})
+            return _pull_card(card.model_copy(update={**facts, "file": file.name}), on_bytes or _silent)
+    raise WeightsMissingError(f"Nobody has stated where to fetch {card.name} and its sha256. {_how_to_get(card)}.")
+
+
+def _silent(_done: int, _total: int) -> None:
+    """Tell nobody."""
 
 
 def _pull_card(card: Card, on_bytes: OnBytes) -> Path:
     path = path_of(card)
-    if BUNDLED in card.locations:
+    if BUNDLED in card.locations or card.is_converted:
         return locate(card)  # there is nowhere to fetch it from; this says how to mend it
     if path.is_file() and _is_right(path, card):
         return path
