@@ -1,5 +1,5 @@
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,7 +11,7 @@ from tutti.cli.inputs import Input, collect
 from tutti.cli.outputs import plan
 from tutti.cli.progress import OnProgress, silence
 from tutti.cli.report import Outcome
-from tutti.errors import AudioFormatError, DeviceError, InputNotFoundError, OutputError, UsageError
+from tutti.errors import AudioFormatError, DeviceError, InputError, InputNotFoundError, OutputError, UsageError
 
 KNOWN = ("mid", "json")
 
@@ -31,6 +31,9 @@ class Recorder:
 
     def tell(self, outcome: Outcome) -> None:
         self.told.append(outcome)
+
+    def finish(self) -> int:
+        return sum(outcome.status == "failed" for outcome in self.told)
 
 
 Work = Callable[[Path | BinaryIO, OnProgress], Result]
@@ -153,3 +156,80 @@ def test_a_terminal_is_no_recording(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Terminal())
     with pytest.raises(UsageError, match="Pipe a recording in"):
         attend(["-"], succeed)
+
+
+Together = Callable[[Sequence[Any], OnProgress], Iterator[tuple[int, Result | InputError]]]
+
+
+def backwards(sources: Sequence[Any], on_progress: OnProgress) -> Iterator[tuple[int, Result | InputError]]:
+    """The last first, the second cannot be read, the third breaks off what there is of work at once."""
+    for number in reversed(range(len(sources))):
+        on_progress("listening", 1, 0)
+        if "noise" in str(sources[number]):
+            yield number, AudioFormatError("no sound in it")
+        elif "bug" in str(sources[number]):
+            raise RuntimeError("bug")
+        else:
+            yield number, Result()
+
+
+def never(_source: Path | BinaryIO, _on_progress: OnProgress) -> Result:
+    raise AssertionError("worked on alone")
+
+
+def test_inputs_are_worked_on_together_where_that_is_possible(folder: Path) -> None:
+    failures, told = attend(["a.wav", "noise.wav", "c.wav"], never, together=backwards)
+    assert [(each.input, each.status) for each in told] == [
+        ("c.wav", "done"),
+        ("noise.wav", "failed"),
+        ("a.wav", "done"),
+    ]
+    assert failures == 1
+    assert (folder / "a.mid").read_text() == "mid"
+
+
+def test_what_is_there_and_what_is_faulty_stays_out_of_work_at_once(folder: Path) -> None:
+    (folder / "a.wav").touch()
+    (folder / "b.wav").touch()
+    (folder / "b.mid").touch()
+    failures, told = attend(["a.wav", "b.wav", "gone*.wav"], never, together=backwards, skip_existing=True)
+    assert {each.input: each.status for each in told} == {"a.wav": "done", "b.wav": "skipped", "gone*.wav": "failed"}
+    assert failures == 1
+
+
+def test_something_unforeseen_costs_nothing_that_was_finished() -> None:
+    """Whose fault it was shows when what is left is worked on one by one."""
+    alone: list[str] = []
+
+    def work(source: Path | BinaryIO, _on_progress: OnProgress) -> Result:
+        alone.append(str(source))
+        if "bug" in str(source):
+            raise RuntimeError("bug")
+        return Result()
+
+    failures, told = attend(["a.wav", "bug.wav", "c.wav"], work, together=backwards)
+    assert alone == ["a.wav", "bug.wav"]
+    assert {each.input: each.status for each in told} == {"a.wav": "done", "bug.wav": "failed", "c.wav": "done"}
+    assert failures == 1
+
+
+def test_a_disk_that_is_full_fails_one_of_those_at_once() -> None:
+    class Full(Result):
+        def save_as(self, format_name: str, path: Path) -> Path:  # noqa: ARG002
+            raise OutputError("disk full")
+
+    def together(sources: Sequence[Any], _on_progress: OnProgress) -> Iterator[tuple[int, Result | InputError]]:
+        yield from enumerate([Full(), *[Result()] * (len(sources) - 1)])
+
+    failures, told = attend(["a.wav", "b.wav"], never, together=together)
+    assert [(each.status, each.error_code) for each in told] == [("failed", "output"), ("done", None)]
+    assert failures == 1
+
+
+def test_faults_that_all_would_meet_end_the_work_at_once() -> None:
+    def together(_sources: Sequence[Any], _on_progress: OnProgress) -> Iterator[tuple[int, Result | InputError]]:
+        raise DeviceError("No such device.")
+        yield
+
+    with pytest.raises(DeviceError):
+        attend(["a.wav", "b.wav"], never, together=together)

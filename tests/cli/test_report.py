@@ -62,3 +62,22 @@ def test_json_brings_back_a_name_that_is_not_utf8(capsys: pytest.CaptureFixture[
     name = os.fsdecode(b"\xe9.wav")
     JsonReport().tell(Outcome(name, "skipped"))
     assert json.loads(capsys.readouterr().out)["input"] == name
+
+
+def test_failures_among_many_are_told_again_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    report = TextReport(quiet=True)
+    for number in range(8):
+        failed = number in (2, 5)
+        message = "It holds no audio." if failed else None
+        report.tell(Outcome(f"{number}.wav", "failed" if failed else "done", error_message=message))
+    assert report.finish() == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-3:] == ["2 of 8 inputs failed:", "  2.wav: It holds no audio.", "  5.wav: It holds no audio."]
+
+
+def test_failures_among_few_are_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for report in (TextReport(quiet=True), JsonReport()):
+        report.tell(Outcome("a.wav", "failed", error_message="It holds no audio."))
+        report.tell(Outcome("b.wav", "done"))
+        assert report.finish() == 1
+        assert capsys.readouterr().err.splitlines() == ["a.wav: It holds no audio."]

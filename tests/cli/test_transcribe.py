@@ -30,6 +30,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, Op
 
     module = ModuleType("tutti.capabilities.transcription.run")
     module.run = run  # type: ignore[attr-defined]
+    module.hears_many = lambda _options: False  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.chdir(tmp_path)
     return calls

@@ -12,6 +12,9 @@ from tutti.errors import printable
 
 __all__ = ["JsonReport", "Outcome", "Report", "TextReport"]
 
+_FEW = 5
+"""So many inputs can be overlooked at a glance."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -32,21 +35,39 @@ class Outcome:
 class Report(Protocol):
     def tell(self, outcome: Outcome) -> None: ...
 
+    def finish(self) -> int:
+        """All has been told; the number of failures."""
+        ...
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class TextReport:
-    """Where the outputs are goes to standard output; failures and warnings go to standard error."""
+    """Where the outputs are goes to standard output; failures and warnings go to standard error.
+
+    Of several inputs the failures are told once more at the end, where they are not lost among the others.
+    """
 
     quiet: bool
+    _told: int = 0
+    _complaints: list[str] = field(default_factory=list)
 
     def tell(self, outcome: Outcome) -> None:
+        self._told += 1
         name = printable(outcome.input)
         for warning in outcome.warnings:
             print(f"{name}: warning: {printable(warning)}", file=sys.stderr)
         if outcome.status == "failed":
-            print(_complaint(outcome), file=sys.stderr)
+            self._complaints.append(_complaint(outcome))
+            print(self._complaints[-1], file=sys.stderr)
         elif not self.quiet:
             print(f"{name} → {', '.join(map(printable, outcome.outputs))} ({self._remark(outcome)})", flush=True)
+
+    def finish(self) -> int:
+        if self._complaints and self._told > _FEW:
+            print(f"{len(self._complaints)} of {self._told} inputs failed:", file=sys.stderr)
+            for complaint in self._complaints:
+                print(f"  {complaint}", file=sys.stderr)
+        return len(self._complaints)
 
     def _remark(self, outcome: Outcome) -> str:
         if outcome.status == "skipped":
@@ -55,9 +76,14 @@ class TextReport:
         return ", ".join([*facts, f"{outcome.seconds:.1f} s"])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class JsonReport:
     """One JSON object per input on standard output; failures are named on standard error too."""
+
+    _failures: int = 0
+
+    def finish(self) -> int:
+        return self._failures
 
     def tell(self, outcome: Outcome) -> None:
         failed = outcome.status == "failed"
@@ -71,6 +97,7 @@ class JsonReport:
             "warnings": list(outcome.warnings),
         }
         print(json.dumps(line), flush=True)  # pure ASCII: file names that are not UTF-8 survive
+        self._failures += failed
         if failed:
             print(_complaint(outcome), file=sys.stderr)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
@@ -14,6 +16,9 @@ from tutti.cli.options import with_options
 from tutti.cli.outputs import plan
 from tutti.cli.progress import OnProgress, bar, progress_wanted, silence
 from tutti.cli.report import JsonReport, TextReport
+
+if TYPE_CHECKING:
+    from tutti.audio.reading import Source
 
 __all__ = ["app"]
 
@@ -76,6 +81,10 @@ def transcribe(
     checked = ROW.options(options)
     jobs = plan(collect(inputs), output, formats, ROW.formats)
     run = ROW.run
+    recordings = import_module(f"{ROW.module}.run")
+
+    def together(sources: Sequence[Source], on_progress: OnProgress) -> Iterator[tuple[int, Any]]:
+        return recordings.run_many(sources, checked, on_progress=on_progress)  # type: ignore[no-any-return]
 
     def work(source: Path | str | BinaryIO, on_progress: OnProgress) -> Any:
         return run(source, checked, on_progress=on_progress)
@@ -86,6 +95,7 @@ def transcribe(
         report=JsonReport() if as_json else TextReport(quiet),
         display=bar if progress_wanted(quiet=quiet) else silence,
         skip_existing=skip_existing,
+        together=together if len(jobs) > 1 and recordings.hears_many(checked) else None,
     )
     if batch.run(jobs):
         raise typer.Exit(1)

@@ -18,7 +18,7 @@ from tutti.errors import CardError, InputError, OptionError
 from tutti.music.notes import Note
 from tutti.weights.cards import Card, find_card
 
-__all__ = ["load", "run", "run_many", "stream"]
+__all__ = ["hears_many", "load", "run", "run_many", "stream"]
 
 OnProgress = Callable[[str, float, float], None]
 IsCancelled = Callable[[], bool]
@@ -58,7 +58,7 @@ def run_many(
     `on_progress("transcribe", done_s, 0)` counts seconds of all of them. Raises as `run`, but for InputError.
     """
     listener, options = _listener(options)
-    if options.quantise is None and hasattr(listener, "hear_many"):
+    if hears_many(options):
         for number, heard in listener.hear_many(sources, options, on_progress, cancelled):
             yield number, _finished(heard, options) if isinstance(heard, Transcription) else heard
         return
@@ -67,6 +67,12 @@ def run_many(
             yield number, run(source, options, on_progress, cancelled)
         except InputError as error:
             yield number, error
+
+
+def hears_many(options: Options) -> bool:
+    """Whether `run_many` is faster than `run` on one recording after another."""
+    listener, _ = _listener(options)
+    return options.quantise is None and hasattr(listener, "hear_many")
 
 
 def stream(source: Source, options: Options, cancelled: IsCancelled | None = None) -> Iterator[Note]:
