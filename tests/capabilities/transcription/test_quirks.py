@@ -91,7 +91,7 @@ def test_state_persists_over_segments() -> None:
         [("tie", 0), ("program", 5), ("velocity", 1), ("drum", 40)],
         [("tie", 0), ("pitch", 60), ("shift", 50), *END],
     ]
-    builders = [note_builder("mt3", frozenset(kept)) for kept in ({"state_persists"}, set())]
+    builders = [note_builder("mt3", {"state_persists"}), note_builder("mt3", frozenset())]
     notes = [
         (note.program, note.velocity) for builder in builders for note in _notes(builder, said) if not note.is_drum
     ]
@@ -133,3 +133,20 @@ def test_unrounded_cut_ends_a_note_that_the_segment_begins_with() -> None:
     assert start_time_s(3, "ymt3", {"unrounded_cut"}) == 6.1438125
     assert decode("ymt3", said, "unrounded_cut")[0] == [(4.1, 6.14), (6.14, 6.15)]
     assert decode("ymt3", said)[0] == [(4.1, 6.14), (6.14, 6.64)]
+
+
+def test_unrounded_cut_misses_a_note_that_begins_on_the_border() -> None:
+    # step 205 of segment 0 is where segment 1 begins; no segment after it ties the note
+    said: list[list[Said]] = [[("tie", 0), ("shift", 205), *NOTE], [("tie", 0)], [("tie", 0)], [("tie", 0)]]
+    kept, report = decode("ymt3", said, "unrounded_cut", end_s=8.0)
+    assert (kept, report.invalid_events) == ([(2.05, 8.0)], 1)
+    mended, report = decode("ymt3", said, end_s=8.0)
+    assert (mended, report.invalid_events) == ([(2.05, 4.1)], 0)
+
+
+def test_an_end_on_the_border_is_no_invalid_event() -> None:
+    said: list[list[Said]] = [[("tie", 0), ("shift", 100), *NOTE, ("shift", 205), *END], [("tie", 0)]]
+    variants: list[list[Quirk]] = [[], ["unrounded_cut"]]
+    for kept in variants:
+        notes, report = decode("ymt3", said, *kept)
+        assert (notes, report.invalid_events) == ([(1.0, 2.05)], 0)

@@ -383,6 +383,8 @@ def _whole_song_ymt3(segments: list[list[TokenRow]], kept: Set[Quirk], end_s: fl
         for number, rows in enumerate(segments):
             ties, new, active = _changes_of_row(rows[channel], number, kept)
             start_s = start_time_s(number, "ymt3", kept)
+            if "unrounded_cut" not in kept:
+                before = _ringing(changes, start_s)
             changes += [
                 (start_s, False, pitch, 0, program) for program, pitch in before if (program, pitch) not in ties
             ]
@@ -397,6 +399,16 @@ def _whole_song_ymt3(segments: list[list[TokenRow]], kept: Set[Quirk], end_s: fl
         off = on + 0.01 if off - on < 0.01 and not is_drum else off
         trimmed.append((on, off, pitch, program, is_drum, 100))
     return sorted(set(trimmed))
+
+
+def _ringing(changes: list[_Change], start_s: float) -> list[tuple[int, int]]:
+    """(program, pitch) of the notes that ring at a segment's start, where no change to them is to come."""
+    ringing = set()
+    for time, is_drum, pitch, velocity, program in sorted(changes):
+        ringing.discard((program, pitch))
+        if velocity > 0 and not is_drum and time < start_s:
+            ringing.add((program, pitch))
+    return list(ringing)
 
 
 def _changes_of_row(

@@ -25,7 +25,7 @@ Quirk = Literal[
     "leftovers_cut",  # 9: notes that ring when the file ends last 10 ms
     "state_persists",  # 10: velocity and program carry over from segment to segment
     "extra_frame",  # 11: a length of whole frames gets another, empty one
-    "unrounded_cut",  # 13: what no tie continues ends up to 5 ms off the segment's first step
+    "unrounded_cut",  # 13: what no tie continues ends at the segment's first sample, not its first step, if at all
 ]
 QUIRKS: tuple[Quirk, ...] = get_args(Quirk)
 

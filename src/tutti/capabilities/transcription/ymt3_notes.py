@@ -68,14 +68,14 @@ class Ymt3NoteBuilder:
             channel.read(row, self._segment)
             self._overlaps.add(channel.play(horizon_s))
         ringing = [change for channel in self._channels for change in channel.ringing.values()]
-        return self._overlaps.take_final(ringing, horizon_s)
+        return self._overlaps.take_final(ringing)
 
     def finish(self, end_s: float, /) -> list[TokenNote]:
         """What still rings lasts 10 ms or, with leftovers_cut mended, to `end_s`."""
         for channel in self._channels:
             self._overlaps.add(channel.play(math.inf))
             self._overlaps.add(channel.end_leftovers(end_s))
-        return self._overlaps.take_final([], math.inf)
+        return self._overlaps.take_final([])
 
     def _earliest_s(self, segment: int) -> float:
         """No event of this segment or a later one lies before."""
@@ -101,11 +101,20 @@ class _Channel:
         self.report.discarded_rows += is_discarded
         self.report.invalid_events += reader.invalid_events
         start_s = start_time_s(segment, "ymt3", self.kept)
-        for program, pitch in self._active:
-            if (program, pitch) not in reader.ties:
-                self._waiting.append(_Change(start_s, pitch, program, False, False, None, segment))
+        cuts = [note for note in self._open() if note not in reader.ties]
+        self._waiting += [_Change(start_s, pitch, program, False, False, None, segment) for program, pitch in cuts]
         self._waiting += reader.changes
         self._active = reader.active
+
+    def _open(self) -> list[tuple[int, int]]:
+        """(program, pitch) of the notes that end here unless the segment to come continues them.
+
+        Upstream goes by the last segment's tokens; what began on the border then misses its end, and none comes later.
+        """
+        if "unrounded_cut" in self.kept:
+            return self._active
+        on_border = {(change.pitch, change.program) for change in self._waiting}
+        return [(program, pitch) for pitch, program in self.ringing if (pitch, program) not in on_border]
 
     def play(self, horizon_s: float) -> list[TokenNote]:
         """The notes that end before `horizon_s`, which no later event precedes."""
@@ -254,24 +263,21 @@ class _Overlaps:
         for note in notes:
             self._waiting.setdefault((note.pitch, note.program, note.is_drum), []).append(note)
 
-    def take_final(self, ringing: Iterable[_Change], horizon_s: float) -> list[TokenNote]:
+    def take_final(self, ringing: Iterable[_Change]) -> list[TokenNote]:
         """The notes that nothing can shorten any more.
 
-        `ringing` are the onsets of notes that are still to be added, later ones will begin at `horizon_s` or after it.
+        `ringing` are the onsets of notes that are still to be added. Later ones begin a step or more after all onsets
+        so far, thus shorten none that has ended: one that ends behind the horizon lasts just that step.
         """
         onsets: dict[_Sound, set[float]] = {}
         for change in ringing:
             onsets.setdefault((change.pitch, change.program, False), set()).add(change.time_s)
         waiting, self._waiting = self._waiting, {}
         return [
-            note
-            for sound, notes in waiting.items()
-            for note in self._settle(sound, notes, onsets.get(sound, set()), horizon_s)
+            note for sound, notes in waiting.items() for note in self._settle(sound, notes, onsets.get(sound, set()))
         ]
 
-    def _settle(
-        self, sound: _Sound, notes: Iterable[TokenNote], ringing: set[float], horizon_s: float
-    ) -> list[TokenNote]:
+    def _settle(self, sound: _Sound, notes: Iterable[TokenNote], ringing: set[float]) -> list[TokenNote]:
         longest = {note.onset_s: note for note in sorted(notes, key=attrgetter("offset_s"))}
         onsets = sorted(longest.keys() | ringing | self._passed.pop(sound, set()))
         final, rest = [], []
@@ -279,7 +285,7 @@ class _Overlaps:
             note = longest.get(onset_s)
             if note is None:
                 continue
-            if onset_s in ringing or (math.isinf(next_s) and note.offset_s > horizon_s):
+            if onset_s in ringing:
                 rest.append(note)
             else:
                 offset_s = _lasting(onset_s, min(note.offset_s, next_s), note.is_drum)
