@@ -289,7 +289,7 @@ class _Overlaps:
                 rest.append(note)
             else:
                 offset_s = _lasting(onset_s, min(note.offset_s, next_s), note.is_drum)
-                final.append(replace(note, offset_s=offset_s))
+                final.append(note if offset_s == note.offset_s else replace(note, offset_s=offset_s))
         if unfinished := ringing | {note.onset_s for note in rest}:
             self._passed[sound] = {onset_s for onset_s in onsets if onset_s > min(unfinished)}
         if rest:
