@@ -11,7 +11,7 @@ import pytest
 from tests.weights.conftest import CONTENT, Server
 from tutti.errors import HashMismatchError, WeightsMissingError
 from tutti.weights.cards import CONVERTED, Card
-from tutti.weights.native import write_safetensors
+from tutti.weights.saving import write_safetensors
 from tutti.weights.store import identified, locate, path_of, pull, pull_upstream, verify
 
 MakeCard = Callable[..., Card]

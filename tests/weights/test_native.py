@@ -7,7 +7,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from tutti.errors import OutputError, WeightsError
-from tutti.weights.native import content_sha256, read_table, write_safetensors
+from tutti.weights.native import content_sha256, read_table
+from tutti.weights.saving import write_safetensors
 
 TENSORS = {
     "b.weight": np.arange(6, dtype=np.float32).reshape(2, 3),

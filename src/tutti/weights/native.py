@@ -1,4 +1,4 @@
-"""tutti's own weights files: safetensors, read as far as their table and written, without a framework.
+"""tutti's own weights files: safetensors, read as far as their table, with nothing but Python.
 
 A file that was converted here cannot be named by a sha256 on a card, as it says where it came from. It carries the
 checksum of itself instead: `content_sha256` in its metadata, over table, other metadata and tensors.
@@ -8,22 +8,17 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tutti.errors import WeightsError
-from tutti.music.files import write_atomic
 
-__all__ = ["Table", "content_sha256", "not_safetensors", "read_table", "write_safetensors"]
+__all__ = ["Table", "content_sha256", "header_of", "not_safetensors", "read_table"]
 
 _MAX_HEADER_BYTES = 16 * 2**20
 _METADATA, _CHECKSUM = "__metadata__", "content_sha256"
-_DTYPES = {"float32": "F32", "int64": "I64"}
 _BLOCK_BYTES = 1 << 22
 
 
@@ -59,26 +54,6 @@ def not_safetensors(path: Path, reason: object) -> WeightsError:
     return WeightsError(f"{path} is not a safetensors file ({reason}). Pull or install it again.")
 
 
-def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
-    """Write float32 and int64 arrays, whole or not at all, with a checksum of all of it in the metadata.
-
-    The same content gives the same bytes. Raises OutputError.
-    """
-    arrays = {name: np.ascontiguousarray(tensors[name]) for name in sorted(tensors)}
-    table, begin = {}, 0
-    for name, array in arrays.items():
-        end = begin + array.nbytes
-        table[name] = {"dtype": _DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
-        begin = end
-    data = [
-        array.astype(array.dtype.newbyteorder("<"), copy=False).reshape(-1).view(np.uint8) for array in arrays.values()
-    ]
-    checksum = _checksum(table, metadata, (part.data for part in data))
-    header = _json({_METADATA: {**metadata, _CHECKSUM: checksum}, **table})
-    header += b" " * (-len(header) % 8)
-    write_atomic(path, (struct.pack("<Q", len(header)), header, *(part.data for part in data)))
-
-
 def content_sha256(path: Path) -> str | None:
     """The checksum that the file at `path` carries, or None when it carries none or another. Raises WeightsError."""
     table = read_table(path)
@@ -89,7 +64,15 @@ def content_sha256(path: Path) -> str | None:
     return said if said == found else None
 
 
-def _checksum(table: Mapping[str, Any], metadata: Mapping[str, str], data: Iterator[bytes | memoryview]) -> str:
+def header_of(tensors: Mapping[str, Any], metadata: Mapping[str, str], data: Iterable[bytes | memoryview]) -> bytes:
+    """The beginning of a file with this table, these metadata and their checksum with the `data` of all tensors."""
+    checksum = _checksum(tensors, metadata, data)
+    header = _json({_METADATA: {**metadata, _CHECKSUM: checksum}, **tensors})
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header
+
+
+def _checksum(table: Mapping[str, Any], metadata: Mapping[str, str], data: Iterable[bytes | memoryview]) -> str:
     digest = sha256(_json({_METADATA: dict(metadata), **table}))
     for block in data:
         digest.update(block)
