@@ -6,7 +6,7 @@ No framework is imported here: the same constants serve torch, JAX and ONNX.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from typing import Literal
 
@@ -16,6 +16,7 @@ from tutti.capabilities.transcription.models.perceiver_config import PerceiverCo
 from tutti.capabilities.transcription.quirks import Quirk
 from tutti.errors import CardError, OptionError
 from tutti.nets.t5_config import T5Config
+from tutti.weights.cards import Card
 
 __all__ = [
     "ADAPTERS",
@@ -26,6 +27,7 @@ __all__ = [
     "NoteRule",
     "TableName",
     "UpstreamNames",
+    "adapter_of",
     "configured",
     "find_adapter",
 ]
@@ -47,6 +49,7 @@ ADAPTERS = (
     "yptf_single",
     "yptf_multi",
     "yptf_moe_multi",
+    "tutti_mt3_tiny",
 )
 """Modules in this folder that hold an `ADAPTER`; a card's [config] names one."""
 
@@ -81,6 +84,8 @@ class Adapter:
     decoding: DecodingRule = "greedy"
     max_tokens: int = 1024
     """Tokens a row may have, the starting PAD not counted."""
+    zeroes_missing_frames: bool = False
+    """Whether frames behind the recording's end are 0, which is no silence; else they are heard as silence."""
     is_projected: bool = True
     """Whether frames pass a linear layer before T5's encoder."""
     perceiver: PerceiverConfig | None = None
@@ -95,6 +100,24 @@ class Adapter:
     """The upstream quirks that concern this model."""
     file_settings: tuple[FileSetting, ...] = ()
     """What must be known of a file besides its tensors; `configured` applies it."""
+
+
+def adapter_of(card: Card) -> Adapter:
+    """The adapter that [config] of a card names; a table [config.network] in it changes sizes of the network.
+
+    Raises CardError.
+    """
+    name, sizes = card.config.get("adapter"), card.config.get("network", {})
+    if not isinstance(name, str):
+        raise CardError(f"The card of {card.name} names no adapter in [config]. There is: {', '.join(ADAPTERS)}.")
+    adapter = find_adapter(name)
+    try:
+        return replace(adapter, network=replace(adapter.network, **sizes))
+    except TypeError as error:
+        known = ", ".join(field.name for field in fields(T5Config))
+        raise CardError(
+            f"In the card of {card.name}, [config.network] has an unknown key. It takes: {known}."
+        ) from error
 
 
 def configured(adapter: Adapter, settings: Mapping[str, str]) -> Adapter:

@@ -21,6 +21,7 @@ ADAPTER = Adapter(
     codec=CODECS["mt3"],
     front_end=FRONT_ENDS["mr_mt3"],
     network=T5Config(vocabulary=CODECS["mt3"].size, positions="stored"),
+    zeroes_missing_frames=True,
     notes="mt3",
     names=replace(
         HUGGING_FACE_NAMES,

@@ -45,6 +45,7 @@ ADAPTER = Adapter(
     codec=CODECS["mt3"],
     front_end=FRONT_ENDS["mt3"],
     network=T5Config(vocabulary=CODECS["mt3"].size, positions="magenta"),
+    zeroes_missing_frames=True,
     notes="mt3",
     names=T5X_NAMES,
     decoding="t5x_beam1",

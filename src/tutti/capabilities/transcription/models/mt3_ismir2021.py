@@ -16,6 +16,7 @@ ADAPTER = Adapter(
     codec=CODECS["ismir2021"],
     front_end=replace(FRONT_ENDS["mt3"], segment_samples=65_536),
     network=T5Config(vocabulary=CODECS["ismir2021"].size, positions="magenta"),
+    zeroes_missing_frames=True,
     notes="ismir2021",
     names=T5X_NAMES,
     decoding="t5x_beam1",

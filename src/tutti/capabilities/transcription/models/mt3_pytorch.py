@@ -32,6 +32,7 @@ ADAPTER = Adapter(
     codec=CODECS["mt3"],
     front_end=FRONT_ENDS["mt3"],
     network=T5Config(vocabulary=CODECS["mt3"].size, positions="stored"),
+    zeroes_missing_frames=True,
     notes="mt3",
     names=HUGGING_FACE_NAMES,
     max_tokens=1023,

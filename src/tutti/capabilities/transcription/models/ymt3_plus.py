@@ -6,6 +6,7 @@ from tutti.audio.segment_features import FRONT_ENDS
 from tutti.capabilities.transcription.codec import CODECS
 from tutti.capabilities.transcription.models.adapter import Adapter, UpstreamNames
 from tutti.capabilities.transcription.models.renaming import decoder_renames, encoder_renames
+from tutti.capabilities.transcription.quirks import Quirk
 from tutti.nets.t5_config import T5Config
 
 __all__ = ["ADAPTER", "YMT3_DROPS", "YMT3_QUIRKS", "YMT3_RENAMES", "ymt3_network"]
@@ -18,7 +19,9 @@ YMT3_RENAMES = (
 """What all YourMT3 models call their decoder."""
 YMT3_DROPS = (r".*pitchshift.*",)
 """Buffers that change the pitch of training data."""
-YMT3_QUIRKS = frozenset({"first_eos_ignored", "tieless_segment_dropped", "long_notes_cut", "leftovers_cut"})
+YMT3_QUIRKS: frozenset[Quirk] = frozenset(
+    {"first_eos_ignored", "tieless_segment_dropped", "long_notes_cut", "leftovers_cut", "unrounded_cut"}
+)
 
 
 def ymt3_network(encoder_layers: int) -> T5Config:
