@@ -12,7 +12,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from tutti.cli.main import COMMANDS, app
-from tutti.weights.cards import BUNDLED, BUNDLED_CARDS, Card, find_card
+from tutti.weights.cards import BUNDLED, BUNDLED_CARDS, Card, UpstreamFile, find_card
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTICE = "<!-- Written by scripts/write_docs.py; `make docs` writes it anew. -->"
@@ -40,11 +40,17 @@ def _table(cards: list[Card]) -> str:
         "|---|---|---|---|---|---|",
         *(
             f"| `{card.name}` | {card.capability} | {card.licence} | {card.parameters:,} "
-            f"| {card.size_bytes / 1e6:.1f} MB | {'yes' if BUNDLED in card.locations else 'no'} |"
+            f"| {card.size_bytes / 1e6:.1f} MB | {_place(card)} |"
             for card in cards
         ),
     ]
     return "\n".join(rows) + "\n"
+
+
+def _place(card: Card) -> str:
+    if BUNDLED in card.locations:
+        return "yes"
+    return "no, made by conversion" if card.is_converted else "no"
 
 
 def _section(card: Card) -> str:
@@ -59,10 +65,20 @@ def _section(card: Card) -> str:
             f"Training: {training.steps:,} steps, {training.hours_heard:g} hours of audio heard, "
             f"{training.wall_hours:g} hours of wall time, seed {training.seed}, recipe `{training.recipe}`",
         ]
+    facts += [f"Made from: {_upstream(file)}" for file in card.upstream]
     facts += [f"Attribution: {text}" for text in card.attribution]
     facts += [f"Weakness: {text}" for text in card.weaknesses]
     parts.append("\n".join(f"- {fact.rstrip('.')}." for fact in facts) + "\n")
     return "\n".join(parts)
+
+
+def _upstream(file: UpstreamFile) -> str:
+    parts = [f"`{file.name}`", file.note]
+    parts += [f"{name} = {value}" for name, value in file.settings.items()]
+    if file.size_bytes:
+        parts.append(f"{file.size_bytes:,} bytes")
+    parts.append(f"sha256 `{file.sha256}`" if file.sha256 else "sha256 not stated")
+    return "; ".join(filter(None, parts))
 
 
 def _command_paths() -> Iterator[tuple[str, ...]]:

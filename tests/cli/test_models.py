@@ -3,15 +3,24 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+from tests.capabilities.transcription.test_conversion_process import in_this_process
+from tests.capabilities.transcription.upstream import SMALL, small_state
+from tutti.capabilities.transcription import conversion_process
+from tutti.capabilities.transcription.models.adapter import adapter_of
+from tutti.capabilities.transcription.models.mt3_network import build_network
 from tutti.cli.models import app
-from tutti.errors import DownloadError, UnknownModelError
+from tutti.errors import DownloadError, HashMismatchError, OptionError, UnknownFormatError, UnknownModelError
 from tutti.settings import settings
+from tutti.weights.cards import find_card
+from tutti.weights.store import hash_of
 
 CONTENT = b"weights of a model"
 HASH = sha256(CONTENT).hexdigest()
@@ -170,3 +179,74 @@ def test_no_command_loads_a_framework(arguments: list[str]) -> None:
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr == "[]\n"
     assert answer.stdout
+
+
+# weights that are converted
+
+
+@pytest.fixture
+def tiny_mt3(far: Path) -> Path:
+    """A published checkpoint of MT3-PyTorch, small, which the card `made` knows."""
+    path = far.parent / "mt3=1.pth"
+    torch.save(small_state("mt3_pytorch"), path)
+    sizes = "".join(f"{name} = {size}\n" for name, size in SMALL.items())
+    adapter = adapter_of(find_card("mt3_pytorch"))
+    with torch.device("meta"):
+        network = build_network(replace(adapter, network=replace(adapter.network, **SMALL)))
+    numbers = sum(parameter.numel() for parameter in network.parameters())
+    (far.parent / "cards" / "made.toml").write_text(
+        CARD.replace('"far"', '"made"')
+        .replace("far.safetensors", "made.safetensors")
+        .replace(f'sha256 = "{HASH}"\n', "")
+        .replace(f"size_bytes = {len(CONTENT)}", f"size_bytes = {4 * numbers}")
+        .replace("SOURCE", "converted")
+        + f'[[upstream]]\nname = "mt3=1.pth"\nsize_bytes = {path.stat().st_size}\nsha256 = "{hash_of(path)}"\n'
+        + f'locations = ["{path.as_uri()}"]\n[config]\nadapter = "mt3_pytorch"\n[config.network]\n{sizes}'
+    )
+    return path
+
+
+@pytest.fixture
+def near_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversions without a process of their own, which takes seconds to start."""
+    monkeypatch.setattr(conversion_process.subprocess, "run", in_this_process)
+
+
+def test_convert_makes_weights_that_the_card_finds(tiny_mt3: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a real process, as everybody runs it."""
+    monkeypatch.chdir(tiny_mt3.parent)
+    path = tiny_mt3.parent / "cache" / "converted" / "made.safetensors"
+    assert tutti_models("path", "made") == f"{path}\n"
+    assert "made" not in tutti_models("verify")
+    assert tutti_models("convert", tiny_mt3.name, "--card", "made") == f"{path}\n"
+    assert "made: ok" in tutti_models("verify").splitlines()
+    assert json.loads(tutti_models("info", "made"))["locations"] == ["converted"]
+
+
+@pytest.mark.usefixtures("near_process")
+def test_pull_fetches_the_published_file_and_converts_it(tiny_mt3: Path) -> None:
+    path = tiny_mt3.parent / "cache" / "converted" / "made.safetensors"
+    assert tutti_models("pull", "made") == f"{path}\n"
+    assert tutti_models("verify", "made") == "made: ok\n"
+    tiny_mt3.unlink()
+    assert tutti_models("pull", "made") == f"{path}\n"
+
+
+@pytest.mark.usefixtures("near_process")
+def test_convert_writes_where_it_is_told(tiny_mt3: Path) -> None:
+    out = tiny_mt3.parent / "out.safetensors"
+    assert tutti_models("convert", str(tiny_mt3), "--card", "made", "-o", str(out)) == f"{out}\n"
+    assert out.is_file()
+    assert not (tiny_mt3.parent / "cache").exists()
+    with pytest.raises(UnknownFormatError, match=r"End it in \.safetensors"):
+        tutti_models("convert", str(tiny_mt3), "--card", "made", "-o", str(out.with_suffix(".pth")))
+
+
+@pytest.mark.usefixtures("near_process")
+def test_convert_takes_another_file_only_when_told(tiny_mt3: Path) -> None:
+    torch.save(dict(reversed(small_state("mt3_pytorch").items())), tiny_mt3)
+    with pytest.raises(HashMismatchError, match="--any-file"):
+        tutti_models("convert", str(tiny_mt3), "--card", "made")
+    tutti_models("convert", str(tiny_mt3), "--card", "made", "--any-file")
+    with pytest.raises(OptionError, match="made has no setting memory_rows"):
+        tutti_models("convert", str(tiny_mt3), "--card", "made", "--any-file", "--memory-rows", "3")

@@ -6,13 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tutti.errors import TuttiError
-from tutti.weights.cards import find_card, load_cards
-from tutti.weights.store import path_of, pull, verify
+from tutti.errors import TuttiError, UnknownFormatError
+from tutti.weights.cards import Card, find_card, load_cards
+from tutti.weights.store import locate, path_of, pull, pull_upstream, verify, writing
 
 if TYPE_CHECKING:
     from tutti.weights.store import OnBytes
@@ -67,11 +68,74 @@ def pull_model(
 ) -> None:
     """Fetch a model's weights; a fetch that broke off is continued.
 
-    Prints where the file lies. That of a URI lies in a folder named by its sha256, for a card of your own.
+    Prints where the file lies. That of a URI lies in a folder named by its sha256, for a card of your own. Weights that
+    their authors publish in another format are converted; the file that was fetched stays in the cache.
     """
+    card = None if "://" in what else find_card(what)
     with _progress(what) as on_bytes:
-        path = pull(what if "://" in what else find_card(what), on_bytes)
+        if card is not None and card.is_converted:
+            path = _pull_and_convert(card, on_bytes)
+        else:
+            path = pull(card or what, on_bytes)
     typer.echo(str(path))
+
+
+def _pull_and_convert(card: Card, on_bytes: OnBytes) -> Path:
+    target = path_of(card)
+    if target.is_file():
+        return locate(card)
+    _convert(pull_upstream(card, on_bytes), card, target, {}, is_any_file=False)
+    return target
+
+
+@app.command("convert")
+def convert_model(
+    upstream_file: Annotated[
+        Path,
+        typer.Argument(metavar="UPSTREAM_FILE", help="A .pth, .pt or .ckpt file, or the folder of a T5X checkpoint."),
+    ],
+    card: Annotated[str, typer.Option("--card", metavar="NAME", help="The model it holds, see `tutti models list`.")],
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", metavar="OUT.safetensors", help="Default: where the model looks for its weights."),
+    ] = None,
+    any_file: Annotated[
+        bool,
+        typer.Option("--any-file", help="Take a file that the card does not know: an own fine-tuning, for example."),
+    ] = False,
+    memory_rows: Annotated[
+        int | None,
+        typer.Option("--memory-rows", min=0, help="For mr_mt3 with --any-file: states of the memory that are used."),
+    ] = None,
+    mel_bank: Annotated[
+        str | None,
+        typer.Option(
+            "--mel-bank",
+            metavar="[linear_in_mel|linear_in_hz]",
+            help="For mr_mt3 with --any-file: what it was trained with, TensorFlow's mel bank or torchaudio's.",
+        ),
+    ] = None,
+) -> None:
+    """Make a model's weights from the file that its authors published.
+
+    No code in the file is run. Names, shapes and numbers must be those of the model. Prints where the weights lie.
+    """
+    given = {"memory_rows": memory_rows, "mel_bank": mel_bank}
+    settings = {name: str(value) for name, value in given.items() if value is not None}
+    found = find_card(card)
+    _convert(upstream_file, found, out or path_of(found), settings, is_any_file=any_file)
+    typer.echo(str(out or path_of(found)))
+
+
+def _convert(source: Path, card: Card, target: Path, settings: dict[str, str], *, is_any_file: bool) -> None:
+    from tutti.capabilities.transcription.conversion_process import convert_apart
+
+    if target.suffix != ".safetensors":
+        raise UnknownFormatError(f"{target} is no name for converted weights. End it in .safetensors.")
+    if target == path_of(card):
+        with writing(target):  # makes the cache folder
+            pass
+    convert_apart(source, card, target, settings=settings, is_any_file=is_any_file)
 
 
 @app.command("verify")
