@@ -117,5 +117,5 @@ def test_truth_must_be_a_folder_and_something_must_be_named() -> None:
     assert CliRunner().invoke(app, ["drums", "--truth", "truth"]).exit_code == 2
 
 
-def test_it_is_a_command_with_a_subcommand() -> None:
-    assert set(COMMANDS["evaluate"].load().commands) == {"drums"}
+def test_it_is_a_command_with_subcommands() -> None:
+    assert set(COMMANDS["evaluate"].load().commands) == {"drums", "transcription"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from tutti.catalog import capability
+from tutti.cli.evaluate_transcription import transcription
 from tutti.cli.inputs import STDIN, Input, collect
 from tutti.cli.progress import bar, progress_wanted, silence
 from tutti.errors import InputError, UsageError, printable
@@ -45,9 +46,7 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def _group() -> None:
-    """Measure answers against the truth."""  # with a callback, one subcommand stays a subcommand
+app.command()(transcription)
 
 
 @app.command()
