@@ -10,6 +10,7 @@ from typer.testing import CliRunner, Result
 from tutti.capabilities.transcription.types import FORMATS, Options, Provenance, Transcription
 from tutti.cli.transcribe import app
 from tutti.errors import AudioFormatError, OptionError, UnknownFormatError, UnknownModelError, UsageError
+from tutti.music.midi import read_midi
 from tutti.music.notes import Note, Notes
 
 
@@ -92,3 +93,39 @@ def test_every_option_has_a_flag_with_help() -> None:
     for name, field in Options.model_fields.items():
         assert f"--{name.replace('_', '-')} " in text
         assert str(field.description) in text
+
+
+def test_a_file_per_instrument_is_written_beside_the_whole(asked: list[Any], tmp_path: Path) -> None:
+    result = tutti("song.wav", "-o", "out", "--format", "mid,json", "--split", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["instruments"] == ["piano"]
+    names = ["song.json", "song.mid", "song.piano.json", "song.piano.mid"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == names
+    assert read_midi(tmp_path / "out" / "song.piano.mid") == read_midi(tmp_path / "out" / "song.mid")
+    assert len(asked) == 1
+
+
+def test_a_part_does_not_take_the_place_of_another_input(asked: list[Any], tmp_path: Path) -> None:
+    result = tutti("song.wav", "song.piano.wav", "--split", "--json")
+    assert result.exit_code == 1
+    song, piano = map(json.loads, result.stdout.splitlines())
+    assert (song["status"], song["error"]["code"], piano["status"]) == ("failed", "output", "done")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["song.piano.mid", "song.piano.piano.mid"]
+    assert len(asked) == 2
+
+
+def test_many_inputs_worked_on_together_are_split_too(
+    asked: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["tutti.capabilities.transcription.run"]
+
+    def run_many(sources: list[Any], options: Options, on_progress: Any) -> Any:
+        yield 0, AudioFormatError("It holds no audio.")
+        yield 1, module.run(sources[1], options, on_progress)
+
+    monkeypatch.setattr(module, "run_many", run_many, raising=False)
+    monkeypatch.setattr(module, "hears_many", lambda _options: True)
+    result = tutti("one.wav", "two.wav", "--split")
+    assert result.exit_code == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["two.mid", "two.piano.mid"]
+    assert len(asked) == 1

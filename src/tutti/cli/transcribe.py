@@ -14,8 +14,10 @@ from tutti.cli.batch import Batch
 from tutti.cli.inputs import collect
 from tutti.cli.options import with_options
 from tutti.cli.outputs import plan
+from tutti.cli.parts import WithParts, results_of
 from tutti.cli.progress import OnProgress, bar, progress_wanted, silence
 from tutti.cli.report import JsonReport, TextReport
+from tutti.errors import InputError
 
 if TYPE_CHECKING:
     from tutti.audio.reading import Source
@@ -57,6 +59,13 @@ def transcribe(
             help=f"What to write, comma-separated: {FORMATS}. Default: {ROW.formats[0]}, or what -o FILE says.",
         ),
     ] = None,
+    split: Annotated[
+        bool,
+        typer.Option(
+            "--split",
+            help="Write a file per instrument as well, named after it: song.piano.mid, song.drums.mid beside song.mid.",
+        ),
+    ] = False,
     skip_existing: Annotated[
         bool,
         typer.Option(
@@ -82,16 +91,19 @@ def transcribe(
     jobs = plan(collect(inputs), output, formats, ROW.formats)
     run = ROW.run
     recordings = import_module(f"{ROW.module}.run")
+    taken = results_of(jobs)
 
     def together(sources: Sequence[Source], on_progress: OnProgress) -> Iterator[tuple[int, Any]]:
-        return recordings.run_many(sources, checked, on_progress=on_progress)  # type: ignore[no-any-return]
+        for number, result in recordings.run_many(sources, checked, on_progress=on_progress):
+            yield number, WithParts(result, taken) if split and not isinstance(result, InputError) else result
 
     def work(source: Path | str | BinaryIO, on_progress: OnProgress) -> Any:
-        return run(source, checked, on_progress=on_progress)
+        result = run(source, checked, on_progress=on_progress)
+        return WithParts(result, taken) if split else result
 
     batch = Batch(
         work=work,
-        facts=lambda result: {"notes": len(result.notes), "duration_s": result.duration_s},
+        facts=WithParts.facts if split else _facts,
         report=JsonReport() if as_json else TextReport(quiet),
         display=bar if progress_wanted(quiet=quiet) else silence,
         skip_existing=skip_existing,
@@ -99,3 +111,7 @@ def transcribe(
     )
     if batch.run(jobs):
         raise typer.Exit(1)
+
+
+def _facts(result: Any) -> dict[str, Any]:
+    return {"notes": len(result.notes), "duration_s": result.duration_s}
