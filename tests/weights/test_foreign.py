@@ -55,6 +55,7 @@ def test_a_state_dict_is_described_and_then_read(tmp_path: Path) -> None:
         }
         for name, tensor in state().items():
             np.testing.assert_array_equal(found[name].read(), tensor.numpy())
+            assert found[name].read().shape == tensor.shape
         assert found["a.bias"].read().dtype == np.float32
         assert found["n"].read().dtype == np.int64
 

@@ -27,7 +27,7 @@ def test_what_was_written_is_read_by_safetensors(tmp_path: Path) -> None:
     found = load_file(written(tmp_path))
     assert found.keys() == TENSORS.keys()
     for name, array in TENSORS.items():
-        assert found[name].dtype == array.dtype
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
         np.testing.assert_array_equal(found[name], array)
 
 

@@ -161,7 +161,7 @@ class _Reader:
         if len(raw) != numbers * width:
             raise self._fault(f"says that {name} has more numbers than it holds. Fetch it again")
         stored = as_native(raw, dtype, tuple(tensor.shape[axis] for axis in order))
-        return np.ascontiguousarray(stored.transpose(np.argsort(order)))
+        return np.asarray(stored.transpose(np.argsort(order)), order="C")
 
     def _member(self, name: str, most_bytes: int) -> IO[bytes]:
         try:

@@ -26,7 +26,7 @@ def write_safetensors(path: Path, tensors: Mapping[str, NDArray[Any]], metadata:
     data: list[memoryview] = []
     begin = 0
     for name in sorted(tensors):
-        array = np.ascontiguousarray(tensors[name])
+        array = np.asarray(tensors[name], order="C")
         end = begin + array.nbytes
         table[name] = {"dtype": _DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [begin, end]}
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
