@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tutti.capabilities.transcription.finishing import (
+    anchored,
     drop_leakage,
     finish,
     group_programs,
@@ -195,6 +196,25 @@ def test_steady_beats_lie_where_the_notes_are() -> None:
     assert beats.bpm == pytest.approx(120.0)
     assert beats.grid.positions[:5] == (1, 2, 3, 4, 1)
     assert beats.grid.times_s[-1] >= 20.0
+
+
+@pytest.mark.parametrize(("first_s", "expected_s"), [(0.0, 0.0), (0.004, 0.0), (0.0624, 0.0), (0.0626, 0.0626)])
+def test_a_sliver_before_the_first_beat_is_no_beat(first_s: float, expected_s: float) -> None:
+    beats = Beats(BeatGrid((first_s, 0.5 + first_s, 1.0), (2, 3, 4)), 0.8, True, "test")
+    found = anchored(beats, 4)
+    assert found.grid.times_s == (expected_s, *beats.grid.times_s[1:])
+    assert replace(found, grid=beats.grid) == beats
+
+
+def test_too_few_beats_are_left_alone() -> None:
+    for grid in (BeatGrid(), BeatGrid((0.01,), (1,))):
+        assert anchored(Beats(grid, 0.0, True, "test"), 4).grid == grid
+
+
+def test_a_song_to_a_click_that_begins_at_once_has_one_tempo() -> None:
+    beats = steady_beats(Notes.of(note(0.003 + 0.5 * row) for row in range(16)), 120.0, 4, 8.0)
+    assert [round(tempo.bpm) for tempo in beats.grid.tempo_map().tempi[1:]] == [120] * (len(beats.grid) - 2)
+    assert beats.grid.tempo_map().tempi[0].bpm == pytest.approx(120, abs=1)
 
 
 def test_steady_beats_need_no_notes() -> None:

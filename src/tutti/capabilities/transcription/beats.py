@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from tutti.audio.reading import Source, open_stream
-from tutti.capabilities.transcription.finishing import steady_beats
+from tutti.capabilities.transcription.finishing import anchored, steady_beats
 from tutti.capabilities.transcription.types import Options
 from tutti.errors import Cancelled, OutputError
 from tutti.music.beats import Beats
@@ -59,6 +59,7 @@ def find_beats(
     if options.tempo_bpm is not None:
         return steady_beats(notes, options.tempo_bpm, options.quantise, duration_s), ()
     beats, warnings = _heard(source, options, on_progress, cancelled)
+    beats = anchored(beats, options.quantise)
     if len(beats.grid) < 2:
         return None, (*warnings, "no beats were heard; nothing was quantised. Give the tempo with tempo_bpm.")
     if beats.bpm_unreliable:

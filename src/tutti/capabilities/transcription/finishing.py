@@ -21,6 +21,7 @@ from tutti.music.notes import Note, Notes
 from tutti.music.timing import BeatGrid
 
 __all__ = [
+    "anchored",
     "drop_leakage",
     "drop_short",
     "finish",
@@ -158,7 +159,18 @@ def steady_beats(notes: Notes, bpm: float, divisions: int, duration_s: float) ->
     for note in notes:
         counts[round((note.onset_s - shift_s) / step_s) % divisions] += 1
     first_s = (counts.index(max(counts)) * step_s + shift_s) % (divisions * step_s)
-    return Beats.at_bpm(bpm, first_s, max(duration_s, notes.end_s))
+    return anchored(Beats.at_bpm(bpm, first_s, max(duration_s, notes.end_s)), divisions)
+
+
+def anchored(beats: Beats, divisions: int) -> Beats:
+    """With a first beat that comes within half a division of 0 s at 0 s.
+
+    A tempo map makes whole beats of what comes before the first, and so little would be one of thousands a minute.
+    """
+    times_s = beats.grid.times_s
+    if len(times_s) < 2 or 2 * divisions * times_s[0] >= times_s[1] - times_s[0]:
+        return beats
+    return replace(beats, grid=BeatGrid((0.0, *times_s[1:]), beats.grid.positions))
 
 
 def split_instruments(notes: Notes) -> dict[str, Notes]:
