@@ -67,6 +67,7 @@ def _command(name: str, module: str, summary: str) -> None:
 _command(
     "transcription", "tutti.capabilities.transcription.train", "Train the network of `tutti transcribe` from a seed."
 )
+_command("mt3", "tutti.capabilities.transcription.train_mt3", "Train the small model of the MT3 family from a seed.")
 _command("drums", "tutti.capabilities.drums.train", "Train the network that hears the hits for `tutti drums`.")
 _command("beats", "tutti.training.beats", "Train the network that hears beats and downbeats.")
 _command("stroke-beats", "tutti.training.stroke_beats", "Train the network that reads beats from drum strokes.")

@@ -48,7 +48,7 @@ class AudioShards:
         for number in range(count):
             path = folder / f"shard_{number:05d}.json"
             if not path.exists():
-                raise TrainingError(f"No {path}. Make it: tutti train transcription-tokens --config RECIPE")
+                raise TrainingError(f"No {path}. Make it: tutti train mt3 --config RECIPE")
             self.sounds.append(np.load(path.with_suffix(".npy"), mmap_mode="r"))
             self.notes.append([[Note(*fields) for fields in piece] for piece in json.loads(path.read_text())])
 

@@ -9,6 +9,7 @@ from tutti.capabilities.transcription import train as recipe_module
 from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesNetConfig
 from tutti.capabilities.transcription.train import Recipe, train
 from tutti.errors import TrainingError
+from tutti.training import material
 from tutti.training.recipes import read_recipe
 from tutti.weights.opening import open_strict
 
@@ -26,7 +27,7 @@ def recipe(
         "[network]\n" + "".join(f"{name} = {value}\n" for name, value in NETWORK.items()) + "[learning]\nsteps = 3\n"
         "batch = 2\ncrop_frames = 96\nlearning_rate = 1e-3\nvalidation_pieces = 1\n"
     )
-    monkeypatch.setattr(recipe_module, "build_bank", lambda *_: iter(()))  # the bank of sines is already there
+    monkeypatch.setattr(material, "build_bank", lambda *_: iter(()))  # the bank of sines is already there
     return path
 
 

@@ -45,8 +45,8 @@ __all__ = [
     "build",
     "hear",
     "load",
-    "prepare",
     "predict_blocks",
+    "prepare",
 ]
 
 WINDOW_FRAMES = 1024

@@ -27,7 +27,7 @@ from tutti.capabilities.transcription.token_rows import DecodingReport, TokenNot
 from tutti.errors import InputError
 from tutti.weights.cards import Card
 
-__all__ = ["Backend", "Ended", "Failed", "NewNotes", "Opened", "Settings", "hear"]
+__all__ = ["Backend", "Ended", "Failed", "NewNotes", "Opened", "Settings", "hear", "nothing_before", "remembered"]
 
 _ENCODED_AT_ONCE = 8
 _REMEMBERED = 1024
@@ -227,7 +227,7 @@ class _Recording:
         self._encoded: deque[Any] = deque()
         self._begun = self._built = 0
         self._came: dict[int, dict[int, TokenRow]] = {}
-        self._previous: NDArray[np.int64] | None = _nothing_before(self._adapter)
+        self._previous = nothing_before(self._adapter) if self._adapter.memory_rows else None
         self.builder = note_builder(self._adapter.notes, settings.kept, self._adapter.channels)
 
     def _counted(self) -> Iterator[NDArray[np.float32]]:
@@ -289,7 +289,7 @@ class _Recording:
             written.tokens, written.log_probs
         )
         if self._adapter.memory_rows:
-            self._previous = _remembered(written.tokens)
+            self._previous = remembered(written.tokens)
 
     def new_notes(self) -> list[TokenNote]:
         """Build on from the segments that are complete, in their order."""
@@ -307,14 +307,13 @@ class _Recording:
         self._closing.close()
 
 
-def _nothing_before(adapter: Adapter) -> NDArray[np.int64] | None:
-    """What the first segment remembers: a tie section in which nothing rings."""
-    if not adapter.memory_rows:
-        return None
+def nothing_before(adapter: Adapter) -> NDArray[np.int64]:
+    """(1024,) What the first segment remembers: a tie section in which nothing rings."""
     return _padded([adapter.codec.encode("tie"), EOS])
 
 
-def _remembered(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+def remembered(tokens: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(1024,) What the segment after one with these `tokens` remembers."""
     return _padded([PAD, *tokens.tolist()])
 
 

@@ -21,7 +21,7 @@ from tutti.errors import Cancelled, CardError, InputError, OptionError
 from tutti.music.notes import Note, Notes
 from tutti.weights.cards import Card, find_card
 
-__all__ = ["MIN_NOTE_S", "TokenModel", "hear", "hear_many", "hear_notes", "open_model", "prepare"]
+__all__ = ["MIN_NOTE_S", "TokenModel", "hear", "hear_many", "hear_notes", "open_model", "prepare", "to_note"]
 
 MIN_NOTE_S = 0.0
 """The shortest note of these models is 10 ms, by their own rules."""
@@ -136,7 +136,7 @@ def hear_many(
     written_s: dict[int, float] = {}
     for event in hear_all(sources, model.backend, model.settings, _check(cancelled)):
         if isinstance(event, NewNotes):
-            notes.setdefault(event.number, []).extend(map(_to_note(model.settings.adapter), event.notes))
+            notes.setdefault(event.number, []).extend(map(to_note(model.settings.adapter), event.notes))
             written_s[event.number] = event.written_s
             if on_progress is not None:
                 total_s = event.duration_s if len(written_s) == 1 else 0.0
@@ -151,12 +151,12 @@ def hear_many(
 def hear_notes(source: Source, options: Options, cancelled: IsCancelled | None) -> Iterator[Notes]:
     """The notes of `source` in parts, each as soon as no later segment can change it."""
     model = prepare(options)
-    to_note = _to_note(model.settings.adapter)
+    to_final = to_note(model.settings.adapter)
     for event in hear_all([source], model.backend, model.settings, _check(cancelled)):
         if isinstance(event, Failed):
             raise event.error
         if isinstance(event, NewNotes) and event.notes:
-            yield Notes.of(map(to_note, event.notes))
+            yield Notes.of(map(to_final, event.notes))
 
 
 def _check(cancelled: IsCancelled | None) -> Callable[[], None]:
@@ -167,13 +167,14 @@ def _check(cancelled: IsCancelled | None) -> Callable[[], None]:
     return check
 
 
-def _to_note(adapter: Adapter) -> Callable[[TokenNote], Note]:
+def to_note(adapter: Adapter) -> Callable[[TokenNote], Note]:
+    """What makes notes with General MIDI programs of an adapter's."""
     to_program = _to_program(adapter)
 
-    def to_note(note: TokenNote) -> Note:
+    def convert(note: TokenNote) -> Note:
         return replace(note.to_note(), program=0 if note.is_drum else to_program(note.program))
 
-    return to_note
+    return convert
 
 
 def _transcription(model: TokenModel, options: Options, ended: Ended, notes: list[Note]) -> Transcription:

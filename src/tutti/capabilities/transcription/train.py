@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,31 +23,14 @@ from tutti.capabilities.transcription.models.tutti_notes import NotesNet, NotesN
 from tutti.capabilities.transcription.targets import Targets, both, losses, targets_of
 from tutti.capabilities.transcription.thresholds import choose_thresholds
 from tutti.datasets.feature_shards import STEPS_PER_UNIT, FeatureShards, write_shard
-from tutti.datasets.mixtures import Mixer, Piece
-from tutti.datasets.note_bank import build_bank
-from tutti.datasets.plucked import build_plucked
+from tutti.datasets.mixtures import Piece
 from tutti.errors import TrainingError
-from tutti.music.files import write_atomic
 from tutti.music.notes import Notes
 from tutti.training.loop import Schedule, fit
+from tutti.training.material import Material, build_material, mixer_of
 from tutti.training.recipes import Table, follow, read_recipe
 
 __all__ = ["Recipe", "train"]
-
-
-class Material(Table):
-    """Where sounds and scores come from; relative paths count from the recipe file."""
-
-    percepiano: Path
-    groove_midi: Path
-    bank: Path
-    salamander: Path | None = None
-    plucked_guitars: int = Field(10, ge=0)
-    corpus: Path
-    shards: int = Field(200, ge=1)
-    pieces_per_shard: int = Field(24, ge=1)
-    piece_s: float = Field(15.984, gt=5)
-    processes: int = Field(2, ge=1)
 
 
 class Learning(Table):
@@ -85,7 +68,8 @@ def train(
     recipe = read_recipe(config_path, Recipe)
     if resume is not None and not resume.is_file():
         raise TrainingError(f"No checkpoint at {resume}. Begin the run without --resume.")
-    _build_material(recipe, config_path.parent)
+    write = partial(write_shard, front_end=NOTES_FRONT_END)
+    build_material(recipe.material, config_path.parent, recipe.seed, repr(NOTES_FRONT_END), write)
     validation = _validation_pieces(recipe, config_path.parent)
     torch.manual_seed(recipe.seed)
     network = NotesNet(recipe.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -100,8 +84,7 @@ def train(
 
 def _validation_pieces(recipe: Recipe, base: Path) -> list[Piece]:
     """Pieces of the scores that are kept from training."""
-    material = recipe.material
-    mixer = Mixer(base / material.bank, base / material.percepiano, base / material.groove_midi, material.piece_s, True)
+    mixer = mixer_of(recipe.material, base, validation=True)
     rng = np.random.default_rng((recipe.seed, 11))
     return [mixer.draw(rng) for _ in range(recipe.learning.validation_pieces)]
 
@@ -180,48 +163,3 @@ def _tilt(rng: np.random.Generator, bins: int) -> np.ndarray[Any, Any]:
     """A smooth curve over frequency within about +-9 dB, in front-end units (50 dB)."""
     points = rng.normal(0, 0.06, 6)
     return np.interp(np.linspace(0, 5, bins), np.arange(6), points) + rng.normal(0, 0.08)
-
-
-def _build_material(recipe: Recipe, base: Path) -> None:
-    """Render the bank and draw the shards that are not there yet."""
-    material = recipe.material
-    corpus, bank = base / material.corpus, base / material.bank
-    missing = [n for n in range(material.shards) if not (corpus / f"shard_{n:05d}.json").exists()]
-    if missing or not any(bank.glob("*.json")):
-        for name in build_bank(bank, base / material.salamander if material.salamander else None):
-            print(f"bank: {name}", flush=True)
-        for name in build_plucked(bank, material.plucked_guitars, recipe.seed):
-            print(f"bank: {name}", flush=True)
-    _claim_corpus(recipe, corpus, bank)
-    if not missing:
-        return
-    jobs = [(recipe, base, missing[part :: material.processes]) for part in range(material.processes)]
-    with multiprocessing.get_context("spawn").Pool(material.processes) as pool:
-        pool.starmap(_write_shards, jobs)
-
-
-def _claim_corpus(recipe: Recipe, corpus: Path, bank: Path) -> None:
-    """Write down what the corpus is drawn from, or refuse one that was drawn from something else."""
-    origin = {
-        "seed": recipe.seed,
-        "piece_s": recipe.material.piece_s,
-        "pieces_per_shard": recipe.material.pieces_per_shard,
-        "front_end": repr(NOTES_FRONT_END),
-        "voices": sorted(path.stem for path in bank.glob("*.json")),
-    }
-    claim = corpus / "corpus.json"
-    corpus.mkdir(parents=True, exist_ok=True)
-    if not claim.exists():
-        write_atomic(claim, json.dumps(origin, indent=1).encode())
-    known = json.loads(claim.read_text())
-    changed = [name for name in origin if origin[name] != known.get(name)]
-    if changed:
-        raise TrainingError(f"{corpus} was drawn with another {', '.join(changed)}. Delete it or name a new folder.")
-
-
-def _write_shards(recipe: Recipe, base: Path, numbers: list[int]) -> None:
-    torch.set_num_threads(1)
-    material = recipe.material
-    mixer = Mixer(base / material.bank, base / material.percepiano, base / material.groove_midi, material.piece_s)
-    for number in numbers:
-        write_shard(base / material.corpus, number, material.pieces_per_shard, mixer, NOTES_FRONT_END, recipe.seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +23,14 @@ from tutti.audio.segment_features import FRONT_ENDS
 from tutti.capabilities.transcription.codec import CODECS, PAD
 from tutti.capabilities.transcription.families import family_of_program, program_of_family
 from tutti.capabilities.transcription.models.mt3_network import Mt3Network
+from tutti.capabilities.transcription.mt3_head_start import LOWEST_PITCH, PITCHES, begin_well, read_templates
 from tutti.capabilities.transcription.note_tokens import segment_tokens
-from tutti.datasets.audio_shards import AudioShards
+from tutti.datasets.audio_shards import AudioShards, write_audio_shard
 from tutti.music.drum_kit import DRUM_CLASSES, class_of_key, key_of_class
 from tutti.music.notes import Note
 from tutti.nets.t5_config import T5Config
 from tutti.training.loop import Schedule, fit
+from tutti.training.material import Material, build_material
 from tutti.training.recipes import Table, follow, read_recipe
 
 __all__ = ["Recipe", "train"]
@@ -35,18 +38,10 @@ __all__ = ["Recipe", "train"]
 CODEC = CODECS["mt3"]
 FRONT_END = replace(FRONT_ENDS["mt3"], scaling="clip", stack=2)
 _STEPS_PER_S = 100
-_LOWEST_PITCH, _PITCHES = 21, 88
-_ROWS = _PITCHES + len(DRUM_CLASSES)
+_ROWS = PITCHES + len(DRUM_CLASSES)
 _POOL = 8
 """Batches drawn at once and parted by length, so that little of a batch is padding."""
 _IGNORED = -100
-
-
-class Material(Table):
-    """Where sounds come from; relative paths count from the recipe file."""
-
-    sounds: Path
-    shards: int = Field(ge=1)
 
 
 class Learning(Table):
@@ -54,8 +49,8 @@ class Learning(Table):
     batch: int = Field(16, ge=1)
     learning_rate: float = Field(1e-3, gt=0)
     warmup_steps: int = Field(500, ge=1)
-    mixed: float = Field(0.1, ge=0, le=1)
-    hearing: float = Field(0.3, ge=0)
+    mixed: float = Field(0.3, ge=0, le=1)
+    hearing: float = Field(0.5, ge=0)
     """Weight of the frame-wise loss."""
 
 
@@ -73,26 +68,13 @@ class _Hearing(nn.Module):
         super().__init__()
         self.network = Mt3Network(config, FRONT_END.features)
         self.reader = nn.Linear(config.width, 2 * _ROWS)
-        _initialise(self.network, config)
+        begin_well(self.network, config, CODEC, FRONT_END)
+        read_templates(self.reader, _ROWS)
 
     def forward(self, frames: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (batch, n, vocabulary) of the tokens that follow, and (batch, frames, 2, rows) of what sounds."""
         states = self.network.encode(frames)[:, 0]
         return self.network.decoder(tokens, states), self.reader(states).unflatten(-1, (2, _ROWS))
-
-
-@torch.no_grad()
-def _initialise(network: Mt3Network, config: T5Config) -> None:
-    """As T5 does: queries take the attention's missing 1 / sqrt(head width) upon themselves."""
-    for name, weight in network.named_parameters():
-        if weight.ndim < 2:
-            continue
-        spread = weight.shape[1] ** -0.5
-        if name.endswith(".q.weight"):
-            spread *= config.head_width**-0.5
-        elif "embedding" in name:
-            spread = 1.0
-        weight.normal_(0, spread)
 
 
 def train(
@@ -105,10 +87,13 @@ def train(
     resume: Path | None = None,
 ) -> Path:
     recipe = read_recipe(config_path, Recipe)
+    base, material = config_path.parent, recipe.material
+    write = partial(write_audio_shard, sample_rate_hz=FRONT_END.sample_rate_hz)
+    build_material(material, base, recipe.seed, f"sound at {FRONT_END.sample_rate_hz} Hz", write)
     torch.manual_seed(recipe.seed)
     learning = recipe.learning
     network = _Hearing(recipe.network)
-    batches = _Batches(recipe, AudioShards(config_path.parent / recipe.material.sounds, recipe.material.shards))
+    batches = _Batches(recipe, AudioShards(base / material.corpus, material.shards))
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps, clip_norm=1.0)
 
     def losses(heard: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -216,9 +201,9 @@ def _rolls(item: _Item) -> NDArray[np.float32]:
     rolls = np.zeros((FRONT_END.frames, 2, _ROWS), np.float32)
     for note in item.notes:
         if note.is_drum:
-            row = _PITCHES + DRUM_CLASSES.index(class_of_key(note.pitch) or "")
+            row = PITCHES + DRUM_CLASSES.index(class_of_key(note.pitch) or "")
         else:
-            row = note.pitch - _LOWEST_PITCH
+            row = note.pitch - LOWEST_PITCH
         first = round((note.onset_s - item.begin_s) / frame_s)
         last = round((note.offset_s - item.begin_s) / frame_s)
         if not 0 <= row < _ROWS or last <= 0 or first >= len(rolls):

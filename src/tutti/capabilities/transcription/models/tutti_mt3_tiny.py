@@ -1,0 +1,24 @@
+"""`tutti-mt3-tiny`: an MT3 of this repository's own training, small enough to ship.
+
+MT3's vocabulary, network and way of decoding; fewer and narrower layers, frames in pairs, and none of the quirks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tutti.audio.segment_features import FRONT_ENDS
+from tutti.capabilities.transcription.codec import CODECS
+from tutti.capabilities.transcription.models.adapter import Adapter, UpstreamNames
+from tutti.nets.t5_config import T5Config
+
+__all__ = ["ADAPTER"]
+
+ADAPTER = Adapter(
+    codec=CODECS["mt3"],
+    front_end=replace(FRONT_ENDS["mt3"], scaling="clip", stack=2),
+    network=T5Config(width=192, heads=3, feed_forward=320, encoder_layers=5, decoder_layers=3),
+    notes="mt3",
+    names=UpstreamNames(renames=()),
+    max_tokens=768,
+)
