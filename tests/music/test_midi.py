@@ -428,3 +428,12 @@ def test_real_files_with_several_tempi_have_the_times_that_mido_computes() -> No
     assert several
     for path in several:
         assert_same_notes(read_midi(path), by_mido(mido.MidiFile(path)), abs_s=1e-6)
+
+
+def test_a_steady_tempo_is_written_once_however_many_beats_it_was_given_for() -> None:
+    steady = TempoMap(
+        tuple(Tempo(float(beat), bpm) for beat, bpm in enumerate([120.0, 120.0, 120.0, 90.0, 90.0, 120.0]))
+    )
+    file = to_mido(Notes.of([Note(0.5, 3.0, 60, 80)]), steady)
+    tempi = [message.tempo for track in file.tracks for message in track if message.type == "set_tempo"]
+    assert tempi == [500_000, 666_667, 500_000]
