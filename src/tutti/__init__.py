@@ -14,13 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutti.library import drums, load_model, transcribe
+    from tutti.library import drums, load_model, stream_notes, transcribe
 
-__all__ = ["__version__", "drums", "load_model", "transcribe"]
+__all__ = ["__version__", "drums", "load_model", "stream_notes", "transcribe"]
 
 __version__ = "0.1.0"
 
-_LAZY = {"drums": "tutti.library", "load_model": "tutti.library", "transcribe": "tutti.library"}
+_LAZY = dict.fromkeys(("drums", "load_model", "stream_notes", "transcribe"), "tutti.library")
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,9 +11,11 @@ from tutti.catalog import capability
 if TYPE_CHECKING:
     from tutti.audio.reading import Source
     from tutti.capabilities.drums.types import DrumChart
+    from tutti.capabilities.transcription.lifecycle import Lifecycle
     from tutti.capabilities.transcription.types import Options, Transcription
+    from tutti.music.notes import Note
 
-__all__ = ["LoadedModel", "OnProgress", "drums", "load_model", "transcribe"]
+__all__ = ["LoadedModel", "OnProgress", "drums", "load_model", "stream_notes", "transcribe"]
 
 OnProgress = Callable[[str, float, float], None]
 """Called as `on_progress(stage, done, total)`."""
@@ -64,6 +66,22 @@ def drums(
     return result
 
 
+def stream_notes(
+    source: Source, model: str, *, cancelled: Callable[[], bool] | None = None, **options: Any
+) -> Iterator[Note]:
+    """The notes of a recording as they become final, while it is still being read.
+
+    For models of the MT3 family, which write segment by segment. `source` and `options` are as for `transcribe`. A note
+    is final when no later segment can change it; notes come roughly by onset, and in order within a segment.
+
+    Raises as `transcribe`, and OptionError for a model that gives its notes at the end, and for options that need all
+    notes at once.
+    """
+    from tutti.capabilities.transcription.run import stream
+
+    return stream(source, cast("Options", capability("transcribe").options({"model": model, **options})), cancelled)
+
+
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model that was loaded, for many calls: it stays in memory as long as few others are used."""
@@ -75,6 +93,17 @@ class LoadedModel:
     def transcribe(self, source: Source, **options: Any) -> Transcription:
         """As `tutti.transcribe`, with this model, device and precision."""
         return transcribe(source, self.model, device=self.device, precision=self.precision, **options)
+
+    def steps(self, **options: Any) -> Lifecycle:
+        """The steps of a model of the MT3 family one by one: `preprocess`, `forward`, `decode`.
+
+        `options` are as for `transcribe`. Raises as `load_model`, and OptionError for a model without such steps.
+        """
+        from tutti.capabilities.transcription.run import lifecycle
+
+        own = {"model": self.model, "device": self.device, "precision": self.precision}
+        steps: Lifecycle = lifecycle(cast("Options", capability("transcribe").options({**own, **options})))
+        return steps
 
 
 def load_model(model: str = "tutti-notes", device: str = "auto", precision: str = "auto") -> LoadedModel:

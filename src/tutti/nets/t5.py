@@ -49,8 +49,15 @@ class GatedFeedForward(nn.Module):
         return self.down(F.gelu(self.gate(x), approximate="tanh") * self.up(x))  # type: ignore[no-any-return]
 
 
-def _norm(config: T5Config) -> nn.RMSNorm:
-    return nn.RMSNorm(config.width, eps=NORM_EPSILON)
+class _Norm(nn.RMSNorm):
+    """In single precision, whatever comes in."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.float()).to(x.dtype)
+
+
+def _norm(config: T5Config) -> _Norm:
+    return _Norm(config.width, eps=NORM_EPSILON)
 
 
 class EncoderBlock(nn.Module):

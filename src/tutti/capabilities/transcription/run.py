@@ -18,7 +18,7 @@ from tutti.errors import CardError, InputError, OptionError
 from tutti.music.notes import Note
 from tutti.weights.cards import Card, find_card
 
-__all__ = ["hears_many", "load", "run", "run_many", "stream"]
+__all__ = ["hears_many", "lifecycle", "load", "run", "run_many", "stream"]
 
 OnProgress = Callable[[str, float, float], None]
 IsCancelled = Callable[[], bool]
@@ -92,6 +92,15 @@ def stream(source: Source, options: Options, cancelled: IsCancelled | None = Non
 def _streamed(parts: Iterator[Any], options: Options) -> Iterator[Note]:
     for part in parts:
         yield from finish(part, options)
+
+
+def lifecycle(options: Options) -> Any:
+    """The steps of the model of `options`, a `lifecycle.Lifecycle`. Raises as `load`, and OptionError without any."""
+    listener, options = _listener(options)
+    if not hasattr(listener, "hear_notes"):
+        raise OptionError(f"{options.model} has no such steps. Choose a model of the MT3 family, or call transcribe.")
+    steps = import_module("tutti.capabilities.transcription.lifecycle")
+    return steps.Lifecycle(listener.prepare(options))
 
 
 def load(options: Options) -> None:
