@@ -36,6 +36,7 @@ class LazyCommand:
 COMMANDS: dict[str, LazyCommand] = {
     **{row.verb: LazyCommand(f"tutti.cli.{row.verb}", row.summary) for row in CAPABILITIES},
     "models": LazyCommand("tutti.cli.models", "List, fetch, check and find model weights."),
+    "export": LazyCommand("tutti.cli.export", "Write models for other runtimes."),
     "evaluate": LazyCommand("tutti.cli.evaluate", "Measure answers against the truth."),
     "compare": LazyCommand("tutti.cli.compare", "Count and draw what two files of notes share."),
     "train": LazyCommand("tutti.cli.train", "Train a model by its recipe."),
