@@ -87,7 +87,7 @@ def generate(
     """
     batch = _Batch(stepper.rows, rules)
     while True:
-        while batch.count < stepper.rows and (rows := take(stepper.rows - batch.count)):
+        if batch.count < stepper.rows and (rows := take(stepper.rows - batch.count)):
             stepper.place(batch.count, [row.states for row in rows])
             for row in rows:
                 batch.add(row.key)

@@ -148,7 +148,8 @@ class _Desk:
         self._is_remembering = settings.adapter.memory_rows > 0
 
     def take(self, count: int) -> list[Row]:
-        while len(self._stock) < count and self._restock():
+        """What is in stock, else what is heard next; not more, so that rows that can begin do not wait for others."""
+        while not self._stock and self._restock():
             pass
         return [self._stock.popleft() for _ in range(min(count, len(self._stock)))]
 
@@ -225,6 +226,7 @@ class _Recording:
         self._segments = segments_of(self._counted(), self._front_end.segment_samples, hop)
         self._samples = 0
         self._encoded: deque[Any] = deque()
+        self._at_once = 1  # the first is written as soon as it is heard
         self._begun = self._built = 0
         self._came: dict[int, dict[int, TokenRow]] = {}
         self._previous = nothing_before(self._adapter) if self._adapter.memory_rows else None
@@ -272,7 +274,8 @@ class _Recording:
         return rows
 
     def _encode(self, backend: Backend) -> None:
-        segments = list(islice(self._segments, _ENCODED_AT_ONCE))
+        segments = list(islice(self._segments, self._at_once))
+        self._at_once = min(2 * self._at_once, _ENCODED_AT_ONCE)
         if not segments:
             self.is_read = True
             return

@@ -10,6 +10,8 @@ import math
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
+import numpy as np
+
 from tutti.capabilities.transcription.codec import EOS, UNK, Codec, Event
 from tutti.capabilities.transcription.quirks import Quirk
 from tutti.capabilities.transcription.token_rows import (
@@ -38,15 +40,17 @@ class _Onset:
 class Mt3NoteBuilder:
     """See `token_notes.NoteBuilder`. Without `has_ties` (ismir2021) notes ring on until their end is written.
 
-    One segment is held back: where it ends is known once another follows.
+    What a segment says of moments behind its end is held back: it counts if no other segment follows.
     """
 
     def __init__(self, codec: Codec, kept: Set[Quirk], has_ties: bool) -> None:
         self.codec, self.kept, self.has_ties = codec, kept, has_ties
         self.report = DecodingReport()
-        self._held: TokenRow | None = None
+        self._tokens: list[int] = []
+        """Of the segment being read; those before `_at` have been."""
+        self._evidence = Evidence(TokenRow(np.zeros(0, np.int64)))
+        self._at = self._steps = 0
         self._segment = -1
-        """Number of the segment held."""
         self._now_s = 0.0
         self._velocity, self._program = _DEFAULT_VELOCITY, 0
         self._ringing: dict[tuple[int, int], _Onset] = {}
@@ -57,14 +61,19 @@ class Mt3NoteBuilder:
 
     def push(self, rows: Sequence[TokenRow]) -> list[TokenNote]:
         (row,) = rows
-        self._read_held(start_time_s(self._segment + 1, self.codec.name, self.kept))
-        self._held, self._segment = row, self._segment + 1
+        self.report.dropped_events += len(self._tokens) - self._at
+        self._segment += 1
+        self._tied, self._in_ties = set(), self.has_ties
+        if "state_persists" not in self.kept:
+            self._velocity, self._program = _DEFAULT_VELOCITY, 0
+        self._tokens, self._evidence = self._until_eos(row.tokens.tolist()), Evidence(row)
+        self._at = self._steps = 0
+        self._read(start_time_s(self._segment + 1, self.codec.name, self.kept))
         return self._take_ended()
 
     def finish(self, _end_s: float, /) -> list[TokenNote]:
         """What still rings ends at the last event, as upstream has it, wherever the recording does."""
-        self._read_held(math.inf)
-        self._held = None
+        self._read(math.inf)
         for onset in self._ringing.values():
             self._now_s = max(self._now_s, onset.time_s + MIN_NOTE_S)
         for key in list(self._ringing):
@@ -74,14 +83,6 @@ class Mt3NoteBuilder:
     def _take_ended(self) -> list[TokenNote]:
         ended, self._ended = self._ended, []
         return ended
-
-    def _read_held(self, until_s: float) -> None:
-        if self._held is None:
-            return
-        self._tied, self._in_ties = set(), self.has_ties
-        if "state_persists" not in self.kept:
-            self._velocity, self._program = _DEFAULT_VELOCITY, 0
-        self._read(self._until_eos(self._held.tokens.tolist()), Evidence(self._held), until_s)
 
     def _until_eos(self, tokens: list[int]) -> list[int]:
         """The tokens that count.
@@ -96,21 +97,23 @@ class Mt3NoteBuilder:
         self.report.discarded_rows += empties and not ends and bool(tokens)
         return tokens[: ends[0] if ends else 0 if empties else len(tokens)]
 
-    def _read(self, tokens: list[int], evidence: Evidence, until_s: float) -> None:
-        steps, time_s = 0, self._time_s(0)
-        for index, token in enumerate(tokens):
-            event = self.codec.decode(token)
+    def _read(self, until_s: float) -> None:
+        """Read on up to a token that leads beyond `until_s`."""
+        time_s = self._time_s(self._steps)
+        for index in range(self._at, len(self._tokens)):
+            event = self.codec.decode(self._tokens[index])
             if event is None:
                 self.report.invalid_events += 1
             elif event.kind == "shift":
-                steps += event.value
-                time_s = self._time_s(steps)
+                time_s = self._time_s(self._steps + event.value)
                 if time_s > until_s:
-                    self.report.dropped_events += len(tokens) - index
+                    self._at = index
                     return
+                self._steps += event.value
             else:
-                steps = 0
-                self.report.invalid_events += not self._apply(event, time_s, evidence, index)
+                self._steps = 0
+                self.report.invalid_events += not self._apply(event, time_s, self._evidence, index)
+        self._at = len(self._tokens)
 
     def _time_s(self, steps: int) -> float:
         return moment_s(self._segment, steps, self.codec.name, self.kept)
