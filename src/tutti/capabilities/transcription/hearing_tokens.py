@@ -27,9 +27,21 @@ from tutti.capabilities.transcription.token_rows import DecodingReport, TokenNot
 from tutti.errors import InputError
 from tutti.weights.cards import Card
 
-__all__ = ["Backend", "Ended", "Failed", "NewNotes", "Opened", "Settings", "hear", "nothing_before", "remembered"]
+__all__ = [
+    "ENCODED_AT_ONCE",
+    "Backend",
+    "Ended",
+    "Failed",
+    "NewNotes",
+    "Opened",
+    "Settings",
+    "hear",
+    "nothing_before",
+    "remembered",
+]
 
-_ENCODED_AT_ONCE = 8
+ENCODED_AT_ONCE = 8
+"""Segments."""
 _REMEMBERED = 1024
 """Tokens of the segment before that MR-MT3's memory reads, PAD at both ends."""
 
@@ -275,7 +287,7 @@ class _Recording:
 
     def _encode(self, backend: Backend) -> None:
         segments = list(islice(self._segments, self._at_once))
-        self._at_once = min(2 * self._at_once, _ENCODED_AT_ONCE)
+        self._at_once = min(2 * self._at_once, ENCODED_AT_ONCE)
         if not segments:
             self.is_read = True
             return

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tutti.audio.reading import Source, open_stream
 from tutti.capabilities.transcription.generation import GenerationRules, Row, RowKey, generate
-from tutti.capabilities.transcription.hearing_tokens import nothing_before, remembered
+from tutti.capabilities.transcription.hearing_tokens import ENCODED_AT_ONCE, nothing_before, remembered
 from tutti.capabilities.transcription.segments import features_of, segments_of
 from tutti.capabilities.transcription.token_models import TokenModel, to_note
 from tutti.capabilities.transcription.token_notes import note_builder
@@ -64,7 +64,8 @@ class Lifecycle:
         """The tokens of each segment, channel by channel, of `frames` (segments, frames, features)."""
         settings, backend = self.model.settings, self.model.backend
         channels = settings.adapter.channels
-        desk = _Desk(deque(backend.encode(frames)), self.model)
+        parts = (frames[begin : begin + ENCODED_AT_ONCE] for begin in range(0, len(frames), ENCODED_AT_ONCE))
+        desk = _Desk(deque(states for part in parts for states in backend.encode(part)), self.model)
         stepper = backend.stepper(min(settings.rows, len(frames) * channels), np.array(settings.banned, np.int64))
         is_ignored = "first_eos_ignored" in settings.kept
         rules = GenerationRules(settings.decoding, settings.adapter.max_tokens, is_first_eos_ignored=is_ignored)
