@@ -110,8 +110,8 @@ def window() -> Array:
 def mel_matrix(bank: BankName, bands: int, low_hz: float, high_hz: float) -> Array:
     """(FFT bins, bands) HTK mel triangles, not normalised.
 
-    `linear_in_mel` is TensorFlow's and is built in single precision as TensorFlow builds it; the models hear the
-    difference. `linear_in_hz` is torchaudio's.
+    `linear_in_mel` is TensorFlow's, `linear_in_hz` torchaudio's. Both are built in single precision and rounded as they
+    are there; the models hear the difference.
     """
     at, edges = (_linear_in_mel if bank == "linear_in_mel" else _linear_in_hz)(bands, low_hz, high_hz)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
@@ -131,10 +131,15 @@ def _linear_in_mel(bands: int, low_hz: float, high_hz: float) -> tuple[NDArray[A
 
 
 def _linear_in_hz(bands: int, low_hz: float, high_hz: float) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Where bins and the triangles' corners lie, in hertz."""
-    low, high = (2595 * np.log10(1 + hz / 700) for hz in (low_hz, high_hz))
-    corners = 700 * (10 ** (np.linspace(low, high, bands + 2) / 2595) - 1)
-    return np.linspace(0, SAMPLE_RATE_HZ / 2, _FFT // 2 + 1)[:, None], corners
+    """Where bins and the triangles' corners lie, in hertz, rounded as torch does: steps count from the nearer end."""
+    single = np.float32
+    low, high = (single(2595 * np.log10(1 + hz / 700)) for hz in (low_hz, high_hz))
+    step = float((high - low) / single(bands + 1))
+    steps = np.arange(bands + 2)
+    mels = np.where(steps <= bands // 2, low + step * steps, high - step * steps[::-1]).astype(single)
+    ratios = (10.0 ** (mels / single(2595)).astype(np.float64)).astype(single)
+    bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, _FFT // 2 + 1, dtype=single)
+    return bins_hz[:, None], single(700) * (ratios - single(1))
 
 
 FRONT_ENDS: dict[FrontEndName, SegmentFrontEnd] = {
