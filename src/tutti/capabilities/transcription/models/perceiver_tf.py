@@ -9,18 +9,11 @@ and Chang et al., "YourMT3+" (MLSP 2024); written from the facts about upstream'
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutti.capabilities.transcription.models.perceiver_config import (
-    PerceiverConfig,
-    RotaryKind,
-    rotary_frequencies,
-    rotary_positions,
-)
+from tutti.capabilities.transcription.models.perceiver_config import PerceiverConfig, RotaryKind, rotary_turns
 from tutti.nets.t5 import T5Decoder
 from tutti.nets.t5_config import T5Config
 
@@ -172,18 +165,11 @@ def rotate(queries: Tensor, kind: RotaryKind) -> Tensor:
     Only the first heads // 2 features of a head are turned.
     """
     _, heads, length, head_width = queries.shape
-    cosines, sines = (part.to(queries) for part in _turns(kind, heads, length))
+    cosines, sines = (torch.from_numpy(table).to(queries) for table in rotary_turns(kind, heads, length))
     turned, rest = torch.split(queries, [2 * cosines.shape[-1], head_width - 2 * cosines.shape[-1]], dim=-1)
     x, y = torch.unflatten(turned, -1, (-1, 2)).unbind(-1)
     turned = torch.stack([x * cosines - y * sines, y * cosines + x * sines], dim=-1).flatten(-2)
     return torch.cat([turned, rest], dim=-1)
-
-
-@lru_cache(maxsize=32)
-def _turns(kind: RotaryKind, heads: int, length: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (length, heads // 4)."""
-    angles = torch.from_numpy(rotary_positions(kind, length)[:, None] * rotary_frequencies(kind, heads))
-    return angles.cos(), angles.sin()
 
 
 class FeedForward(nn.Module):
