@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from tutti.audio.log_frequency import NOTES_FRONT_END
-from tutti.capabilities.transcription.decode import Block
-from tutti.capabilities.transcription.metrics import evaluate
 from tutti.capabilities.transcription import hearing_frames
+from tutti.capabilities.transcription.decode import Block
 from tutti.capabilities.transcription.hearing_frames import WINDOW_FRAMES, Model, load, predict_blocks
+from tutti.capabilities.transcription.metrics import evaluate
 from tutti.capabilities.transcription.run import run
 from tutti.capabilities.transcription.types import Options
 from tutti.errors import Cancelled, CardError, UnknownModelError

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tutti.capabilities.transcription.decode import Thresholds
-from tutti.capabilities.transcription.metrics import evaluate
 from tutti.capabilities.transcription.hearing_frames import load, predict_blocks
+from tutti.capabilities.transcription.metrics import evaluate
 from tutti.capabilities.transcription.thresholds import choose_thresholds, hear
 from tutti.capabilities.transcription.types import Options
 from tutti.datasets.plucked import pluck

@@ -69,9 +69,7 @@ class TokenNote:
 
     def to_note(self) -> Note:
         """The same for everything that is not about tokens."""
-        return Note(
-            self.onset_s, self.offset_s, self.pitch, self.velocity, self.program, self.is_drum, self.confidence
-        )
+        return Note(self.onset_s, self.offset_s, self.pitch, self.velocity, self.program, self.is_drum, self.confidence)
 
 
 @dataclass(slots=True)
