@@ -120,3 +120,14 @@ def test_the_shipped_recipe_reads() -> None:
     recipe = read_recipe(ROOT / "recipes" / "tutti-mt3-tiny.toml", Recipe)
     parameters = sum(p.numel() for p in Mt3Network(recipe.network, FRONT_END.features).parameters())
     assert parameters * 2 < 8e6  # bytes, in half precision
+
+
+def test_the_encoder_may_begin_alone_with_medleys(recipe: Path, tmp_path: Path) -> None:
+    recipe.write_text(recipe.read_text() + "hearing_steps = 2\n")
+    train(recipe, tmp_path / "run", device="cpu")
+    lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
+    assert [set(line) - {"step"} for line in lines] == [{"hearing"}, {"hearing"}, {"tokens", "hearing"}]
+    batches = recipe_module._Batches(read_recipe(recipe, Recipe), AudioShards(tmp_path / "corpus", 1))
+    medley = batches(1)
+    assert medley["frames"].shape == (2, FRONT_END.frames, FRONT_END.features)
+    assert medley["rolls"].shape == (2, FRONT_END.frames, 2, recipe_module._ROWS)

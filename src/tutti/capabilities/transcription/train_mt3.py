@@ -42,6 +42,8 @@ _ROWS = PITCHES + len(DRUM_CLASSES)
 _POOL = 8
 """Batches drawn at once and parted by length, so that little of a batch is padding."""
 _IGNORED = -100
+_EXCERPTS = 8
+_EXCERPT_SAMPLES = FRONT_END.segment_samples // _EXCERPTS
 
 
 class Learning(Table):
@@ -52,6 +54,8 @@ class Learning(Table):
     mixed: float = Field(0.3, ge=0, le=1)
     hearing: float = Field(0.5, ge=0)
     """Weight of the frame-wise loss."""
+    hearing_steps: int = Field(0, ge=0)
+    """Steps at the beginning in which the encoder learns alone, from medleys."""
 
 
 class Recipe(Table):
@@ -71,10 +75,11 @@ class _Hearing(nn.Module):
         begin_well(self.network, config, CODEC, FRONT_END)
         read_templates(self.reader, _ROWS)
 
-    def forward(self, frames: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, frames: Tensor, tokens: Tensor | None) -> tuple[Tensor | None, Tensor]:
         """Logits (batch, n, vocabulary) of the tokens that follow, and (batch, frames, 2, rows) of what sounds."""
         states = self.network.encode(frames)[:, 0]
-        return self.network.decoder(tokens, states), self.reader(states).unflatten(-1, (2, _ROWS))
+        logits = None if tokens is None else self.network.decoder(tokens, states)
+        return logits, self.reader(states).unflatten(-1, (2, _ROWS))
 
 
 def train(
@@ -97,9 +102,11 @@ def train(
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps, clip_norm=1.0)
 
     def losses(heard: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        logits, rolls = heard(batch["frames"], batch["tokens"])
-        written = F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=_IGNORED)
+        logits, rolls = heard(batch["frames"], batch.get("tokens"))
         sounding = F.binary_cross_entropy_with_logits(rolls, batch["rolls"], reduction="none").sum(-1).mean()
+        if logits is None:
+            return {"hearing": learning.hearing * sounding}
+        written = F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=_IGNORED)
         return {"tokens": written, "hearing": learning.hearing * sounding}
 
     steps = fit(network, losses, batches, schedule, device=device, precision=precision, resume=resume)
@@ -123,6 +130,9 @@ class _Batches:
 
     def __call__(self, step: int) -> dict[str, Tensor]:
         size = self.recipe.learning.batch
+        if step < self.recipe.learning.hearing_steps:
+            rng = np.random.default_rng((self.recipe.seed, 8, step))
+            return _heard([self._medley(rng) for _ in range(size)])
         number, place = divmod(step, _POOL)
         if self._pool[0] != number:
             rng = np.random.default_rng((self.recipe.seed, 7, number))
@@ -130,6 +140,19 @@ class _Batches:
             order = rng.permutation(_POOL)
             self._pool = number, [item for part in order for item in pool[part * size : (part + 1) * size]]
         return _collated(self._pool[1][place * size : (place + 1) * size])
+
+    def _medley(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """A segment of short excerpts, and its rolls: as much sound as any, and many times the different notes."""
+        parts = [self._excerpt(rng) for _ in range(_EXCERPTS)]
+        sounds, rolls = zip(*parts, strict=True)
+        return np.concatenate(sounds), np.concatenate(rolls)
+
+    def _excerpt(self, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        sound, notes, begin = self.shards.crop(rng, _EXCERPT_SAMPLES)
+        gain = np.float32(10 ** (rng.uniform(-18, 3) / 20))
+        plain = [note for note in map(_simplified, notes) if note is not None]
+        begin_s = begin / FRONT_END.sample_rate_hz
+        return (sound * gain).clip(-1, 1), _rolls(plain, begin_s, FRONT_END.frames // _EXCERPTS)
 
     def _item(self, rng: np.random.Generator) -> _Item:
         samples, notes, begin_step = self._crop(rng)
@@ -191,21 +214,26 @@ def _collated(items: Sequence[_Item]) -> dict[str, Tensor]:
         "frames": torch.from_numpy(FRONT_END(np.stack([item.samples for item in items]))),
         "tokens": torch.from_numpy(tokens),
         "targets": torch.from_numpy(targets),
-        "rolls": torch.from_numpy(np.stack([_rolls(item) for item in items])),
+        "rolls": torch.from_numpy(np.stack([_rolls(item.notes, item.begin_s, FRONT_END.frames) for item in items])),
     }
 
 
-def _rolls(item: _Item) -> NDArray[np.float32]:
+def _heard(medleys: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]]) -> dict[str, Tensor]:
+    sounds, rolls = zip(*medleys, strict=True)
+    return {"frames": torch.from_numpy(FRONT_END(np.stack(sounds))), "rolls": torch.from_numpy(np.stack(rolls))}
+
+
+def _rolls(notes: Sequence[Note], begin_s: float, frames: int) -> NDArray[np.float32]:
     """(frames, 2, rows): where notes begin, where they sound; the frame that begins with the onset is the first."""
     frame_s = FRONT_END.segment_s / FRONT_END.frames
-    rolls = np.zeros((FRONT_END.frames, 2, _ROWS), np.float32)
-    for note in item.notes:
+    rolls = np.zeros((frames, 2, _ROWS), np.float32)
+    for note in notes:
         if note.is_drum:
             row = PITCHES + DRUM_CLASSES.index(class_of_key(note.pitch) or "")
         else:
             row = note.pitch - LOWEST_PITCH
-        first = round((note.onset_s - item.begin_s) / frame_s)
-        last = round((note.offset_s - item.begin_s) / frame_s)
+        first = round((note.onset_s - begin_s) / frame_s)
+        last = round((note.offset_s - begin_s) / frame_s)
         if not 0 <= row < _ROWS or last <= 0 or first >= len(rolls):
             continue
         if first >= -1:
