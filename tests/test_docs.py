@@ -6,16 +6,21 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import tutti
+from tutti.capabilities.transcription.models.adapter import ADAPTERS, find_adapter
+from tutti.capabilities.transcription.quirks import QUIRKS
 from tutti.cli.main import COMMANDS
+from tutti.settings import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 MANUAL = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROVENANCE = ROOT / "docs" / "provenance" / "README.md"
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://|#)([^)#]+)")
 
@@ -29,13 +34,16 @@ def pages_with(language: str) -> list[Path]:
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like a clone's root to the examples, and may be written to."""
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder that looks like a clone's root to the examples, and may be written to; with a cache of its own."""
+    monkeypatch.setenv("TUTTI_CACHE_DIR", str(tmp_path / "cache"))
+    settings.cache_clear()
     (tmp_path / "examples").mkdir()
     for path in (ROOT / "examples").glob("*.flac"):
         (tmp_path / "examples" / path.name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield tmp_path
+    settings.cache_clear()
 
 
 @pytest.mark.usefixtures("workplace")
@@ -56,7 +64,7 @@ def test_commands_in_the_manual_run(page: Path, workplace: Path) -> None:
         assert answer.returncode == 0, f"{command}\n{answer.stderr}"
 
 
-@pytest.mark.parametrize("page", MANUAL, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*MANUAL, PROVENANCE], ids=lambda page: page.name)
 def test_links_in_the_manual_lead_somewhere(page: Path) -> None:
     assert [link for link in LINK.findall(page.read_text()) if not (page.parent / link).exists()] == []
 
@@ -92,3 +100,30 @@ def test_every_make_target_named_in_the_manual_is_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {name for page in MANUAL for name in re.findall(r"(?:^|`)make ([a-z]+)", page.read_text(), re.MULTILINE)}
     assert named - targets == set()
+
+
+def quirk_rows() -> dict[str, list[str]]:
+    """The cells behind the name of each row in the table of quirks: models, faithful, corrected, test."""
+    rows = re.findall(r"^\| \d+ \| `(\w+)` \| (.*) \|$", PROVENANCE.read_text(), re.MULTILINE)
+    return {name: cells.split(" | ") for name, cells in rows}
+
+
+def test_every_quirk_is_told_with_the_models_it_concerns() -> None:
+    concerned = {name: find_adapter(name).quirks for name in ADAPTERS}
+    told = {name: set(re.findall(r"`(\w+)`", models)) for name, (models, *_) in quirk_rows().items()}
+    assert told == {quirk: {name for name, quirks in concerned.items() if quirk in quirks} for quirk in QUIRKS}
+
+
+def test_every_quirk_names_the_test_that_shows_it() -> None:
+    for *_, cell in quirk_rows().values():
+        path, _, name = cell.strip("`").partition("::")
+        assert f"def {name}(" in (ROOT / path).read_text()
+
+
+def test_every_file_named_as_the_source_of_a_model_is_there() -> None:
+    here = {path.relative_to(ROOT / "src" / "tutti").as_posix() for path in (ROOT / "src" / "tutti").rglob("*.py")}
+    built = re.findall(r"^\| Built anew \| (.*) \|$", PROVENANCE.read_text(), re.MULTILINE)
+    named = {name for cell in built for name in re.findall(r"`([\w/]+\.py)`", cell)}
+    inside = "capabilities/transcription/"
+    assert len(named) > 10
+    assert [name for name in named if name not in here and inside + name not in here] == []
