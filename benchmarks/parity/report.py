@@ -1,0 +1,54 @@
+"""The comparison as Markdown. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmarks.parity.systems import ROWS, Comparison
+from benchmarks.transcription.report import table
+
+__all__ = ["render_report"]
+
+
+def render_report(results: Sequence[Comparison], conditions: str) -> str:
+    """Everything that goes between the markers of the document."""
+    equality = table(
+        ["model", "front end", "states", "logits", "segments with equal tokens", "tokens per row", "notes", "equal"],
+        [_equality(result) for result in results],
+    )
+    speed = table(
+        [
+            "model",
+            "upstream tokens/s",
+            f"ours, {ROWS} rows",
+            "ratio",
+            "processor time",
+            "one row",
+            "ratio",
+            "processor time",
+        ],
+        [_speed(result) for result in results],
+    )
+    return "\n".join([conditions, "### Equality\n", equality, "\n### Speed\n", speed]) + "\n"
+
+
+def _equality(result: Comparison) -> list[str]:
+    answers = {None: "not asked", True: "all", False: "no"}
+    gaps = result.gaps
+    return [
+        result.title,
+        *(f"{gap:.1e}" for gap in (gaps.features, gaps.states, gaps.logits)),
+        f"{result.equal_segments} of {result.segments}",
+        f"{result.tokens / result.rows:.0f}",
+        str(result.notes),
+        answers[result.are_notes_equal],
+    ]
+
+
+def _speed(result: Comparison) -> list[str]:
+    upstream = result.upstream
+    cells = [result.title, f"{upstream.by_clock:.0f}"]
+    for ours in (result.ours, result.alone):
+        ratios = ours.by_clock / upstream.by_clock, ours.by_processor / upstream.by_processor
+        cells += [f"{ours.by_clock:.0f}", *(f"{ratio:.1f}" for ratio in ratios)]
+    return cells

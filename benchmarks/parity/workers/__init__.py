@@ -1,0 +1,1 @@
+"""What runs in the environment of upstream code. These files import nothing of tutti."""
