@@ -219,7 +219,7 @@ else:
 import numpy as np
 from tutti.capabilities.transcription.run import run
 from tutti.capabilities.transcription.types import Options
-time_s = np.arange(16_000 * 7) / 16_000
+time_s = np.arange(16_000 * 4) / 16_000
 sound = (0.3 * np.sin(2 * np.pi * 440 * time_s) * (time_s % 1 < 0.5)).astype(np.float32)
 result = run((sound, 16_000), Options(model="small", backend=sys.argv[1], batch=2))
 print(len(result.notes), result.provenance.device, result.provenance.precision)
