@@ -21,7 +21,19 @@ from tutti.capabilities.transcription.conversion import convert
 from tutti.capabilities.transcription.models.adapter import configured, find_adapter
 from tutti.weights.cards import find_card
 
-__all__ = ["ROWS", "SYSTEMS", "Checkout", "Comparison", "Speed", "System", "compare", "teacher_tokens"]
+__all__ = [
+    "ROWS",
+    "SYSTEMS",
+    "Answers",
+    "Checkout",
+    "Comparison",
+    "Gaps",
+    "Speed",
+    "System",
+    "compare",
+    "compared",
+    "teacher_tokens",
+]
 
 Checkout = Literal["mt3", "t5x", "mt3_pytorch", "mr_mt3", "yourmt3"]
 Answers = Mapping[str, NDArray[Any]]
@@ -137,7 +149,7 @@ def compare(
         spoken = songs if system.segments_per_song else ()
         theirs = ask(python, places, system.model, checkpoint, heard, teacher, threads, spoken)
     own = ours.answers(heard, teacher, adapter.max_tokens, ROWS, songs)
-    return _compared(system, theirs, own, _alone(ours, own, songs))
+    return compared(system, theirs, own, _alone(ours, own, songs))
 
 
 def _songs(segments: int, per_song: int | None) -> list[int]:
@@ -170,7 +182,8 @@ def _alone(ours: Ours, own: Answers, songs: Sequence[int]) -> Speed:
     return _speed(tokens, seconds)
 
 
-def _compared(system: System, theirs: Answers, own: Answers, alone: Speed) -> Comparison:
+def compared(system: System, theirs: Answers, own: Answers, alone: Speed) -> Comparison:
+    """Upstream's answers beside ours. Raises ValueError when they have other shapes."""
     pairs = zip(_flat(theirs["tokens"]), _flat(own["tokens"]), strict=True)
     rows = [(_row(upstream), _row(ours)) for upstream, ours in pairs]
     are_equal = np.array([np.array_equal(*pair) for pair in rows]).reshape(len(own["tokens"]), -1)
