@@ -14,8 +14,10 @@ import soundfile
 import tutti
 from tutti.capabilities.transcription import token_models
 from tutti.capabilities.transcription.codec import CODECS
+from tutti.capabilities.transcription.hearing_tokens import Settings
 from tutti.capabilities.transcription.models import mt3_pytorch, ymt3_plus
 from tutti.capabilities.transcription.run import hears_many, lifecycle, run, run_many, stream
+from tutti.capabilities.transcription.token_rows import TokenNote
 from tutti.capabilities.transcription.types import Options, Transcription
 from tutti.errors import AudioFormatError, Cancelled, CardError, DeviceError, InputNotFoundError, OptionError
 from tutti.music.json_file import from_json
@@ -193,6 +195,19 @@ def test_upstream_never_bans_the_last_program() -> None:
 
 def test_yourmt3_sings_in_programs_of_its_own() -> None:
     assert {0, 100} == set(range(128)) - banned(ymt3_plus.ADAPTER, programs=(0, 53)) - {53}
+
+
+def test_yourmt3_writes_one_program_for_a_group() -> None:
+    adapter = ymt3_plus.ADAPTER
+    written = []
+    for kept in (frozenset(), frozenset({"grouped_programs"})):
+        convert = token_models.to_note(Settings(adapter, "greedy", kept, 1))
+        notes = [TokenNote(0.0, 1.0, 60, program, False, 100, None, 0) for program in (0, 40, 53, 100, 101)]
+        written.append([convert(note).program for note in notes])
+    assert written == [[0, 40, 53, 53, 52], [0, 48, 48, 65, 53]]
+    kept_groups = frozenset({"grouped_programs"})
+    assert banned(adapter, programs=(65,), kept=kept_groups) == set(range(128)) - {100}
+    assert banned(adapter, programs=(64,), kept=kept_groups) == set(range(128)) - set(range(64, 72))
 
 
 def test_the_corrected_position_table_is_magentas() -> None:

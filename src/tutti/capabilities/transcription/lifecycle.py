@@ -82,7 +82,7 @@ class Lifecycle:
         adapter = settings.adapter
         builder = note_builder(adapter.notes, settings.kept, adapter.channels)
         notes = [note for segment in rows for note in builder.push(segment)]
-        return Notes.of(map(to_note(adapter), [*notes, *builder.finish(duration_s)]))
+        return Notes.of(map(to_note(settings), [*notes, *builder.finish(duration_s)]))
 
 
 class _Desk:

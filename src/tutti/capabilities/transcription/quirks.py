@@ -26,6 +26,7 @@ Quirk = Literal[
     "state_persists",  # 10: velocity and program carry over from segment to segment
     "extra_frame",  # 11: a length of whole frames gets another, empty one
     "unrounded_cut",  # 13: what no tie continues ends at the segment's first sample, not its first step, if at all
+    "grouped_programs",  # 14: MIDI gets one program for each group of instruments, an alto saxophone for singing
 ]
 QUIRKS: tuple[Quirk, ...] = get_args(Quirk)
 

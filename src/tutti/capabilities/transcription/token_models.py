@@ -16,7 +16,7 @@ from tutti.capabilities.transcription.models.adapter import Adapter
 from tutti.capabilities.transcription.quirks import Quirk, Variant, kept_quirks
 from tutti.capabilities.transcription.token_rows import DecodingReport, TokenNote
 from tutti.capabilities.transcription.types import Options, Provenance, Transcription
-from tutti.capabilities.transcription.ymt3_programs import general_midi_program
+from tutti.capabilities.transcription.ymt3_programs import general_midi_program, upstream_midi_program
 from tutti.errors import Cancelled, CardError, InputError, OptionError
 from tutti.music.notes import Note, Notes
 from tutti.weights.cards import Card, find_card
@@ -103,14 +103,16 @@ def _banned(adapter: Adapter, options: Options, kept: frozenset[Quirk]) -> tuple
     """Tokens of the programs that are not allowed, so that their notes go to those that are."""
     if not options.programs:
         return ()
-    to_program = _to_program(adapter)
+    to_program = _to_program(adapter, kept)
     allowed = {*options.programs, *(p for p in range(128) if family_of_program(p) in options.instruments)}
     last = _LAST_PROGRAM if "allow_list_off_by_one" in kept else _LAST_PROGRAM + 1
     return tuple(adapter.codec.encode("program", p) for p in range(last) if to_program(p) not in allowed)
 
 
-def _to_program(adapter: Adapter) -> Callable[[int], int]:
-    return general_midi_program if adapter.notes == "ymt3" else int
+def _to_program(adapter: Adapter, kept: frozenset[Quirk]) -> Callable[[int], int]:
+    if adapter.notes != "ymt3":
+        return int
+    return upstream_midi_program if "grouped_programs" in kept else general_midi_program
 
 
 def hear(
@@ -136,7 +138,7 @@ def hear_many(
     written_s: dict[int, float] = {}
     for event in hear_all(sources, model.backend, model.settings, _check(cancelled)):
         if isinstance(event, NewNotes):
-            notes.setdefault(event.number, []).extend(map(to_note(model.settings.adapter), event.notes))
+            notes.setdefault(event.number, []).extend(map(to_note(model.settings), event.notes))
             written_s[event.number] = event.written_s
             if on_progress is not None:
                 total_s = event.duration_s if len(written_s) == 1 else 0.0
@@ -151,7 +153,7 @@ def hear_many(
 def hear_notes(source: Source, options: Options, cancelled: IsCancelled | None) -> Iterator[Notes]:
     """The notes of `source` in parts, each as soon as no later segment can change it."""
     model = prepare(options)
-    to_final = to_note(model.settings.adapter)
+    to_final = to_note(model.settings)
     for event in hear_all([source], model.backend, model.settings, _check(cancelled)):
         if isinstance(event, Failed):
             raise event.error
@@ -167,9 +169,9 @@ def _check(cancelled: IsCancelled | None) -> Callable[[], None]:
     return check
 
 
-def to_note(adapter: Adapter) -> Callable[[TokenNote], Note]:
-    """What makes notes with General MIDI programs of an adapter's."""
-    to_program = _to_program(adapter)
+def to_note(settings: Settings) -> Callable[[TokenNote], Note]:
+    """What makes notes with General MIDI programs of a model's."""
+    to_program = _to_program(settings.adapter, settings.kept)
 
     def convert(note: TokenNote) -> Note:
         return replace(note.to_note(), program=0 if note.is_drum else to_program(note.program))

@@ -20,7 +20,14 @@ YMT3_RENAMES = (
 YMT3_DROPS = (r".*pitchshift.*",)
 """Buffers that change the pitch of training data."""
 YMT3_QUIRKS: frozenset[Quirk] = frozenset(
-    {"first_eos_ignored", "tieless_segment_dropped", "long_notes_cut", "leftovers_cut", "unrounded_cut"}
+    {
+        "first_eos_ignored",
+        "tieless_segment_dropped",
+        "long_notes_cut",
+        "leftovers_cut",
+        "unrounded_cut",
+        "grouped_programs",
+    }
 )
 
 
