@@ -48,7 +48,12 @@ def ask(
     command = [python, worker, "--upstream", *checkouts, "--model", model, *files]
     if songs:
         command += ["--songs", *songs]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": str(threads)}
+    quiet = {
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": str(threads),
+        "XLA_FLAGS": f"--xla_cpu_multi_thread_eigen={str(threads > 1).lower()}",
+    }
     subprocess.run([str(part) for part in command], check=True, env={**os.environ, **quiet})
     with np.load(folder / "out.npz") as answers:
         return dict(answers)

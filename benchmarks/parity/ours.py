@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tutti.capabilities.transcription.codec import EOS, PAD
-from tutti.capabilities.transcription.generation import GenerationRules, Row, RowKey, Written, generate
+from tutti.capabilities.transcription.generation import GenerationRules, Row, RowKey, Stepper, Written, generate
 from tutti.capabilities.transcription.models.adapter import Adapter, DecodingRule
 from tutti.capabilities.transcription.models.mt3_network import build_network
 from tutti.capabilities.transcription.models.renaming import rename
@@ -56,6 +56,8 @@ class Ours:
 
     adapter: Adapter
     backend: TorchBackend
+    margins: list[float] = field(default_factory=list)
+    """Of each call of `write`, by how much log-probability the likeliest token led where it led least."""
 
     def answers(
         self, segments: NDArray[np.float32], teacher: NDArray[np.int64], most: int, rows: int, songs: Sequence[int]
@@ -75,6 +77,7 @@ class Ours:
             "notes": self.notes(tokens, songs),
             "seconds_encode": encoding,
             "seconds_decode": decoding,
+            "margin": np.array(self.margins[-1]),
             "tokens_decoded": np.array(sum(map(len, tokens))),
         }
 
@@ -112,13 +115,14 @@ class Ours:
         decoding: DecodingRule | None = None,
     ) -> list[NDArray[np.int64]]:
         """The tokens of every row, by the model's own rule or by another."""
-        stepper = self.backend.stepper(rows, np.zeros(0, np.int64))
+        stepper = _Watched(self.backend.stepper(rows, np.zeros(0, np.int64)))
         rules = GenerationRules(
             decoding or self.adapter.decoding, most, is_first_eos_ignored="first_eos_ignored" in self.adapter.quirks
         )
         desk = _Remembering(self, states, songs) if self.adapter.memory_rows else _Independent(states)
         for written in generate(stepper, desk.take, rules):
             desk.give(written)
+        self.margins.append(stepper.margin)
         return [desk.tokens[index] for index in range(len(states))]
 
     def notes(self, tokens: Sequence[NDArray[np.int64]], songs: Sequence[int]) -> NDArray[np.float64]:
@@ -137,6 +141,21 @@ class Ours:
 
 def _key(row: int) -> RowKey:
     return RowKey(recording=0, segment=row, channel=0)
+
+
+class _Watched:
+    """A stepper, and the narrowest choice it had to make."""
+
+    def __init__(self, stepper: Stepper) -> None:
+        self.rows, self.place, self.move = stepper.rows, stepper.place, stepper.move
+        self._stepper, self.margin = stepper, np.inf
+
+    def step(
+        self, tokens: NDArray[np.int64], positions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        ids, log_probs = self._stepper.step(tokens, positions)
+        self.margin = min(self.margin, float((log_probs[:, 0] - log_probs[:, 1]).min()))
+        return ids, log_probs
 
 
 class _Independent:

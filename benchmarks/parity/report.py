@@ -13,7 +13,17 @@ __all__ = ["render_report"]
 def render_report(results: Sequence[Comparison], conditions: str) -> str:
     """Everything that goes between the markers of the document."""
     equality = table(
-        ["model", "front end", "states", "logits", "segments with equal tokens", "tokens per row", "notes", "equal"],
+        [
+            "model",
+            "front end",
+            "states",
+            "logits",
+            "segments with equal tokens",
+            "tokens per row",
+            "narrowest choice",
+            "notes",
+            "equal",
+        ],
         [_equality(result) for result in results],
     )
     speed = table(
@@ -40,6 +50,7 @@ def _equality(result: Comparison) -> list[str]:
         *(f"{gap:.1e}" for gap in (gaps.features, gaps.states, gaps.logits)),
         f"{result.equal_segments} of {result.segments}",
         f"{result.tokens / result.rows:.0f}",
+        f"{result.margin:.1e}",
         str(result.notes),
         answers[result.are_notes_equal],
     ]

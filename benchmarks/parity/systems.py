@@ -117,6 +117,8 @@ class Comparison:
     """Whose tokens are the same in every channel."""
     tokens: int
     rows: int
+    margin: float
+    """Of log-probability, between the likeliest token and the next where it was narrowest."""
     notes: int
     are_notes_equal: bool | None
     """None where upstream's were not asked for."""
@@ -195,6 +197,7 @@ def compared(system: System, theirs: Answers, own: Answers, alone: Speed) -> Com
         equal_segments=int(np.all(are_equal, axis=1).sum()),
         tokens=tokens,
         rows=len(rows),
+        margin=float(own["margin"]),
         notes=len(own["notes"]),
         are_notes_equal=_same_notes(theirs["notes"], own["notes"]) if "notes" in theirs else None,
         upstream=_speed(sum(len(upstream) for upstream, _ in rows), theirs["seconds_decode"]),

@@ -20,6 +20,7 @@ def answers(tokens: list[list[list[int]]], **other: object) -> Answers:
         "notes": np.array([[0.0, 1, 60, 0, 0, 100], [0.5, 2, 62, 0, 0, 100]]),
         "seconds_decode": np.array([2.0, 1.0]),
         "seconds_encode": np.array([2.0, 1.0]),
+        "margin": np.array(0.004),
         "tokens_decoded": np.array(8),
     }
     return {**given, **{name: np.asarray(value) for name, value in other.items()}}
@@ -79,5 +80,5 @@ def test_report_says_what_was_found() -> None:
     both = answers([[[5, 6, 7, 1]], [[5, 6, 7, 1]]])
     result = replace(outcome(both, both), gaps=Gaps(1e-4, 2e-5, 3e-6), alone=Speed(1, 2))
     text = render_report([result], "Measured.\n")
-    assert "| MT3-PyTorch | 1.0e-04 | 2.0e-05 | 3.0e-06 | 2 of 2 | 4 | 2 | all |" in text
+    assert "| MT3-PyTorch | 1.0e-04 | 2.0e-05 | 3.0e-06 | 2 of 2 | 4 | 4.0e-03 | 2 | all |" in text
     assert "| MT3-PyTorch | 4 | 2 | 0.5 | 0.5 | 1 | 0.2 | 0.2 |" in text
