@@ -60,17 +60,27 @@ class Ours:
     """Of each call of `write`, by how much log-probability the likeliest token led where it led least."""
 
     def answers(
-        self, segments: NDArray[np.float32], teacher: NDArray[np.int64], most: int, rows: int, songs: Sequence[int]
+        self,
+        segments: NDArray[np.float32],
+        teacher: NDArray[np.int64],
+        most: int,
+        rows: int,
+        songs: Sequence[int],
+        features: NDArray[np.float32] | None = None,
     ) -> Answers:
-        """What a worker answers, with `rows` rows written at a time."""
-        features = self.adapter.front_end(segments)
+        """What a worker answers, with `rows` rows written at a time.
+
+        The network hears `features` where they are given, else what our front end gives.
+        """
+        own = self.adapter.front_end(segments)
+        features = own if features is None else features
         channels = self.adapter.channels
         self.backend.stepper(1, np.zeros(0, np.int64))  # packs the decoder, once per model
         encoding, states = timed(lambda: self.encode(features))
         decoding, tokens = timed(lambda: self.write(states, most, rows, songs))
         forced = self._forced(states, teacher)
         return {
-            "features": features,
+            "features": own,
             "states": np.stack([row.numpy() for row in forced]).reshape(len(segments), channels, *forced[0].shape),
             "logits": self.read(forced, teacher),
             "tokens": _padded(tokens).reshape(len(segments), channels, -1),

@@ -40,6 +40,8 @@ _END_GROWS = 9.0
 """Logits that EOS gains until a row should be over."""
 _SHIFT_DRAW = 8.0
 """How strongly shifts are drawn to the moment that suits their position."""
+_TIE_FIRST = 8.0
+"""Logits that a tie gains at the start where segments must have one."""
 _NOISE = 1.5
 """Standard deviation of what the noise adds to a logit."""
 
@@ -172,6 +174,8 @@ def _preferring(model: RandomModel, noise: Array) -> Array:
     for before, after in FOLLOWS.items():
         for kind, preference in after.items():
             preferences[KINDS.index(before), KINDS.index(kind)] = preference
+    if model.codec.name == "ymt3":  # without a tie before the first shift YourMT3 drops a segment
+        preferences[KINDS.index("start"), KINDS.index("tie")] += _TIE_FIRST
     # of many tokens one is always lucky: the luck of the luckiest is taken off
     preferences -= _NOISE * np.sqrt([2 * log(max(count, 1)) for count in counts])
     wanted = preferences[:, kinds].T
