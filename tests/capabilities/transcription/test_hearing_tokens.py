@@ -146,17 +146,10 @@ def test_memory_takes_one_segment_of_a_song_at_a_time_and_many_songs_at_once() -
 
 
 def test_notes_come_while_the_recording_is_still_read() -> None:
-    read: list[int] = []
-
-    class Slow(io.BytesIO):
-        def read(self, size: int | None = -1) -> bytes:
-            read.append(self.tell())
-            return super().read(size)
-
     audio = io.BytesIO()
     soundfile.write(audio, song(1, 120)[0], RATE, format="WAV")
     seen = []
-    for event in hear([Slow(audio.getvalue())], Announcer(mt3.ADAPTER), settings(mt3.ADAPTER, 4)):
+    for event in hear([audio.getvalue()], Announcer(mt3.ADAPTER), settings(mt3.ADAPTER, 4)):
         if isinstance(event, NewNotes):
             seen.append((event.written_s, len(event.notes)))
     assert len(seen) > 20

@@ -17,6 +17,7 @@ from tutti.errors import TrainingError
 from tutti.nets.t5_config import T5Config
 from tutti.training import material
 from tutti.training.recipes import read_recipe
+from tutti.weights.opening import open_strict
 
 ROOT = Path(__file__).parents[3]
 
@@ -42,6 +43,9 @@ def test_a_recipe_makes_its_material_and_trains(recipe: Path, tmp_path: Path) ->
     lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3]
     assert all(set(line) == {"step", "tokens", "hearing"} for line in lines)
+    network = read_recipe(recipe, Recipe).network
+    weights = tmp_path / "run" / "tutti-mt3-tiny.safetensors"
+    open_strict(Mt3Network(network, FRONT_END.features), weights, "tiny")  # ships as it is
 
 
 def test_a_corpus_of_something_else_is_refused(recipe: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from tutti.audio.segment_features import SegmentFrontEnd
 from tutti.capabilities.transcription.codec import Codec
@@ -31,6 +31,8 @@ _FADING = 0.75
 _STREAM = 9.0
 """Of templates of unit norm: gives pitches a few times the spread of the position code."""
 _STEPS_PER_S = 100
+_RARE = -4.0
+"""Log-odds of a pitch before anything is heard."""
 
 
 @torch.no_grad()
@@ -109,12 +111,11 @@ def _position_codes(frames: NDArray[np.float64], config: T5Config) -> NDArray[np
     return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
 
 
-def read_templates(reader: nn.Linear, rows: int, rare: float = -4.0) -> Tensor:
+@torch.no_grad()
+def read_templates(reader: nn.Linear, rows: int) -> None:
     """Let `reader`, whose outputs are (2, rows), begin by calling a pitch what its template hears."""
-    with torch.no_grad():
-        reader.weight.mul_(0.1)
-        reader.bias.fill_(rare)
-        for output in (0, rows):
-            for pitch in range(PITCHES):
-                reader.weight[output + pitch, [pitch, PITCHES + pitch]] = 0.4
-    return reader.weight
+    reader.weight.mul_(0.1)
+    reader.bias.fill_(_RARE)
+    for output in (0, rows):
+        for pitch in range(PITCHES):
+            reader.weight[output + pitch, [pitch, PITCHES + pitch]] = 0.4

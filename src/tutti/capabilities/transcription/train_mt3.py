@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import Field
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tutti.audio.segment_features import FRONT_ENDS
@@ -32,6 +33,7 @@ from tutti.nets.t5_config import T5Config
 from tutti.training.loop import Schedule, fit
 from tutti.training.material import Material, build_material
 from tutti.training.recipes import Table, follow, read_recipe
+from tutti.weights.opening import read_safetensors
 
 __all__ = ["Recipe", "train"]
 
@@ -42,6 +44,7 @@ _ROWS = PITCHES + len(DRUM_CLASSES)
 _POOL = 8
 """Batches drawn at once and parted by length, so that little of a batch is padding."""
 _IGNORED = -100
+_NETWORK = "network."
 _EXCERPTS = 8
 _EXCERPT_SAMPLES = FRONT_END.segment_samples // _EXCERPTS
 
@@ -91,6 +94,11 @@ def train(
     max_minutes: float | None = None,
     resume: Path | None = None,
 ) -> Path:
+    """Train by the recipe at `config_path`; returns the averaged weights, `run_dir/tutti-mt3-tiny.safetensors`.
+
+    Stops after `max_minutes` if given; `resume` is the `run_dir/checkpoint.ckpt` of a run that stopped. Losses go to
+    `run_dir/losses.jsonl`. Raises TrainingError when material is missing, before anything is learnt.
+    """
     recipe = read_recipe(config_path, Recipe)
     base, material = config_path.parent, recipe.material
     write = partial(write_audio_shard, sample_rate_hz=FRONT_END.sample_rate_hz)
@@ -110,7 +118,21 @@ def train(
         return {"tokens": written, "hearing": learning.hearing * sounding}
 
     steps = fit(network, losses, batches, schedule, device=device, precision=precision, resume=resume)
-    return follow(steps, run_dir / "tutti-mt3-tiny.safetensors", recipe.network, learning.steps, max_minutes, resume)
+    learnt = follow(steps, run_dir / "learnt.safetensors", recipe.network, learning.steps, max_minutes, resume)
+    return _without_reader(learnt, run_dir / "tutti-mt3-tiny.safetensors")
+
+
+def _without_reader(learnt: Path, path: Path) -> Path:
+    """The network alone, in half precision, as it ships."""
+    tensors, metadata = read_safetensors(learnt)
+    own = {
+        name.removeprefix(_NETWORK): tensor.half().contiguous()
+        for name, tensor in tensors.items()
+        if name.startswith(_NETWORK)
+    }
+    save_file(own, path.with_suffix(".part"), metadata)
+    path.with_suffix(".part").replace(path)
+    return path
 
 
 @dataclass(frozen=True)
