@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,13 +17,16 @@ from tutti.capabilities.transcription.generation import GenerationRules, Row, Ro
 from tutti.capabilities.transcription.models.adapter import Adapter, DecodingRule
 from tutti.capabilities.transcription.models.mt3_network import build_network
 from tutti.capabilities.transcription.models.renaming import rename
+from tutti.capabilities.transcription.onnx_backend import OnnxBackend
+from tutti.capabilities.transcription.onnx_export import export_network
 from tutti.capabilities.transcription.token_notes import note_builder
 from tutti.capabilities.transcription.token_rows import TokenRow
 from tutti.capabilities.transcription.torch_backend import TorchBackend
 from tutti.nets.t5 import T5Decoder
 from tutti.nets.t5_stepping import StepPrecision
+from tutti.weights.cards import Card
 
-__all__ = ["Ours", "load", "native_tensors", "timed"]
+__all__ = ["Ours", "export", "load", "native_tensors", "timed"]
 
 Answers = dict[str, NDArray[Any]]
 Result = TypeVar("Result")
@@ -50,12 +54,18 @@ def load(adapter: Adapter, native: Mapping[str, NDArray[Any]], precision: StepPr
     return Ours(adapter, TorchBackend(network.eval(), torch.device("cpu"), precision))
 
 
+def export(ours: Ours, card: Card, settings: dict[str, str], folder: Path) -> Ours:
+    """The same model in onnxruntime, by way of `folder`."""
+    export_network(ours.backend.network, ours.adapter, folder, "fp32", card, settings)  # type: ignore[union-attr]
+    return Ours(ours.adapter, OnnxBackend(folder, ours.adapter, "fp32"))
+
+
 @dataclass(frozen=True)
 class Ours:
     """One model, loaded. Segments are (n, samples), `songs` how many of them each recording has."""
 
     adapter: Adapter
-    backend: TorchBackend
+    backend: TorchBackend | OnnxBackend
     margins: list[float] = field(default_factory=list)
     """Of each call of `write`, by how much log-probability the likeliest token led where it led least."""
 
@@ -75,23 +85,33 @@ class Ours:
         own = self.adapter.front_end(segments)
         features = own if features is None else features
         channels = self.adapter.channels
-        self.backend.stepper(1, np.zeros(0, np.int64))  # packs the decoder, once per model
-        encoding, states = timed(lambda: self.encode(features))
-        decoding, tokens = timed(lambda: self.write(states, most, rows, songs))
+        answers, states, tokens = self.written(features, most, rows, songs)
         forced = self._forced(states, teacher)
         return {
+            **answers,
             "features": own,
             "states": np.stack([row.numpy() for row in forced]).reshape(len(segments), channels, *forced[0].shape),
             "logits": self.read(forced, teacher),
-            "tokens": _padded(tokens).reshape(len(segments), channels, -1),
             "notes": self.notes(tokens, songs),
+        }
+
+    def written(
+        self, features: NDArray[np.float32], most: int, rows: int, songs: Sequence[int]
+    ) -> tuple[Answers, list[Any], list[NDArray[np.int64]]]:
+        """What is written and how long that took, the states and the rows. What is made ready once is not counted."""
+        self.write(self.encode(features[:1]), 2, rows, [1])
+        encoding, states = timed(lambda: self.encode(features))
+        decoding, tokens = timed(lambda: self.write(states, most, rows, songs))
+        answers = {
+            "tokens": _padded(tokens).reshape(len(features), self.adapter.channels, -1),
             "seconds_encode": encoding,
             "seconds_decode": decoding,
             "margin": np.array(self.margins[-1]),
             "tokens_decoded": np.array(sum(map(len, tokens))),
         }
+        return answers, states, tokens
 
-    def encode(self, features: NDArray[np.float32]) -> list[torch.Tensor]:
+    def encode(self, features: NDArray[np.float32]) -> list[Any]:
         """States (frames, width) of every row: segment by segment, channel by channel."""
         parts = range(0, len(features), _ENCODED_AT_ONCE)
         return [row for at in parts for row in self.backend.encode(features[at : at + _ENCODED_AT_ONCE])]
@@ -118,7 +138,7 @@ class Ours:
 
     def write(
         self,
-        states: Sequence[torch.Tensor],
+        states: Sequence[Any],
         most: int,
         rows: int,
         songs: Sequence[int],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.parity.systems import ROWS, Comparison
+from benchmarks.parity.systems import ROWS, Comparison, Speed
 from benchmarks.transcription.report import table
 
 __all__ = ["render_report"]
@@ -30,10 +30,14 @@ def render_report(results: Sequence[Comparison], conditions: str) -> str:
         [
             "model",
             "upstream tokens/s",
-            f"ours, {ROWS} rows",
+            f"torch, {ROWS} rows",
             "ratio",
             "processor time",
-            "one row",
+            "onnxruntime",
+            "ratio",
+            "processor time",
+            "its tokens",
+            "torch, one row",
             "ratio",
             "processor time",
         ],
@@ -59,7 +63,11 @@ def _equality(result: Comparison) -> list[str]:
 def _speed(result: Comparison) -> list[str]:
     upstream = result.upstream
     cells = [result.title, f"{upstream.by_clock:.0f}"]
-    for ours in (result.ours, result.alone):
-        ratios = ours.by_clock / upstream.by_clock, ours.by_processor / upstream.by_processor
-        cells += [f"{ours.by_clock:.0f}", *(f"{ratio:.1f}" for ratio in ratios)]
-    return cells
+    cells += _beside(result.ours, upstream) + _beside(result.onnx, upstream)
+    cells.append("the same" if result.are_onnx_tokens_equal else "others")
+    return cells + _beside(result.alone, upstream)
+
+
+def _beside(ours: Speed, upstream: Speed) -> list[str]:
+    ratios = ours.by_clock / upstream.by_clock, ours.by_processor / upstream.by_processor
+    return [f"{ours.by_clock:.0f}", *(f"{ratio:.1f}" for ratio in ratios)]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.parity.asking import ask
-from benchmarks.parity.ours import Ours, load, timed
+from benchmarks.parity.ours import Ours, export, load, timed
 from benchmarks.parity.random_weights import RandomModel, random_tensors
 from benchmarks.parity.signals import synthetic_recording
 from benchmarks.parity.upstream_files import Setup, read_shapes, repeats_of, write_upstream
@@ -145,6 +145,10 @@ class Comparison:
     ours: Speed
     alone: Speed
     """Ours with rows written one at a time."""
+    onnx: Speed
+    """Ours in onnxruntime."""
+    are_onnx_tokens_equal: bool
+    """Whether onnxruntime writes the tokens that torch writes."""
 
 
 def compare(
@@ -169,9 +173,12 @@ def compare(
         places = [checkouts[name] for name in system.checkouts]
         spoken = songs if system.segments_per_song else ()
         theirs = ask(python, places, system.model, checkpoint, heard, teacher, threads, spoken)
-    features = theirs["features"] if system.hears_single_bins else None
-    own = ours.answers(heard, teacher, adapter.max_tokens, ROWS, songs, features)
-    return compared(system, theirs, own, _alone(ours, own, songs))
+        features = theirs["features"] if system.hears_single_bins else None
+        own = ours.answers(heard, teacher, adapter.max_tokens, ROWS, songs, features)
+        exported = export(ours, find_card(system.model), settings, Path(folder) / "onnx")
+        heard_features = own["features"] if features is None else features
+        onnx, *_ = exported.written(heard_features, adapter.max_tokens, ROWS, songs)
+    return compared(system, theirs, own, _alone(ours, own, songs), onnx)
 
 
 def _songs(segments: int, per_song: int | None) -> list[int]:
@@ -204,7 +211,7 @@ def _alone(ours: Ours, own: Answers, songs: Sequence[int]) -> Speed:
     return _speed(tokens, seconds)
 
 
-def compared(system: System, theirs: Answers, own: Answers, alone: Speed) -> Comparison:
+def compared(system: System, theirs: Answers, own: Answers, alone: Speed, onnx: Answers) -> Comparison:
     """Upstream's answers beside ours. Raises ValueError when they have other shapes."""
     pairs = zip(_flat(theirs["tokens"]), _flat(own["tokens"]), strict=True)
     rows = [(_row(upstream), _row(ours)) for upstream, ours in pairs]
@@ -221,9 +228,16 @@ def compared(system: System, theirs: Answers, own: Answers, alone: Speed) -> Com
         notes=len(own["notes"]),
         are_notes_equal=_same_notes(theirs["notes"], own["notes"]) if "notes" in theirs else None,
         upstream=_speed(sum(len(upstream) for upstream, _ in rows), theirs["seconds_decode"]),
-        ours=_speed(tokens, own["seconds_decode"] + system.is_encoder_timed * own["seconds_encode"]),
+        ours=_timed(system, own),
         alone=alone,
+        onnx=_timed(system, onnx),
+        are_onnx_tokens_equal=np.array_equal(onnx["tokens"], own["tokens"]),
     )
+
+
+def _timed(system: System, own: Answers) -> Speed:
+    seconds = own["seconds_decode"] + system.is_encoder_timed * own["seconds_encode"]
+    return _speed(int(own["tokens_decoded"]), seconds)
 
 
 def _speed(tokens: int, seconds: NDArray[Any]) -> Speed:

@@ -26,9 +26,9 @@ def answers(tokens: list[list[list[int]]], **other: object) -> Answers:
     return {**given, **{name: np.asarray(value) for name, value in other.items()}}
 
 
-def outcome(theirs: Answers, own: Answers, title: str = "MT3-PyTorch") -> Comparison:
+def outcome(theirs: Answers, own: Answers, title: str = "MT3-PyTorch", onnx: Answers | None = None) -> Comparison:
     system = next(system for system in SYSTEMS if system.title == title)
-    return compared(system, theirs, own, Speed(1, 1))
+    return compared(system, theirs, own, Speed(1, 1), own if onnx is None else onnx)
 
 
 def test_padding_behind_the_end_is_no_difference() -> None:
@@ -69,6 +69,14 @@ def test_encoder_counts_where_upstreams_loop_contains_it() -> None:
     assert outcome(both, both).upstream == Speed(4, 8)
 
 
+def test_onnxruntime_is_held_against_torch() -> None:
+    both, other = answers([[[5, 6, 1]]]), answers([[[5, 7, 1]]], seconds_decode=[1.0, 1.0], seconds_encode=[0.0, 1.0])
+    assert outcome(both, both).are_onnx_tokens_equal
+    result = outcome(both, both, onnx=other)
+    assert not result.are_onnx_tokens_equal
+    assert (result.ours, result.onnx) == (Speed(2, 4), Speed(8, 4))
+
+
 def test_teacher_begins_every_row_with_the_start() -> None:
     tokens = teacher_tokens(100, (2, 3, 4))
     assert tokens.shape == (2, 3, 4)
@@ -81,4 +89,4 @@ def test_report_says_what_was_found() -> None:
     result = replace(outcome(both, both), gaps=Gaps(1e-4, 2e-5, 3e-6), alone=Speed(1, 2))
     text = render_report([result], "Measured.\n")
     assert "| MT3-PyTorch | 1.0e-04 | 2.0e-05 | 3.0e-06 | 2 of 2 | 4 | 4.0e-03 | 2 | all |" in text
-    assert "| MT3-PyTorch | 4 | 2 | 0.5 | 0.5 | 1 | 0.2 | 0.2 |" in text
+    assert "| MT3-PyTorch | 4 | 2 | 0.5 | 0.5 | 2 | 0.5 | 0.5 | the same | 1 | 0.2 | 0.2 |" in text
