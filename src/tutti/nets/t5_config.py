@@ -37,6 +37,9 @@ class T5Config:
     """Factor of logits before they become probabilities, where a network was trained with other logits than it gives
     (YourMT3). Which token is likeliest does not depend on it."""
 
+    choices: int = 2
+    """How many of the likeliest tokens a step of the decoder gives; a search with one beam needs two."""
+
     @property
     def inner(self) -> int:
         """Width of all heads together."""

@@ -173,7 +173,7 @@ class T5JaxStepper:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The first len(`tokens`) rows hear their `tokens` (n,) at `positions` (n,).
 
-        Gives the two likeliest next ids (n, 2), the likelier first, and their log-probabilities (n, 2).
+        Gives the likeliest next ids (n, choices), the likelier first, and their log-probabilities (n, choices).
         """
         while positions.max() >= self._room:
             self._make_room()
@@ -230,7 +230,7 @@ def _stepped(
     offsets: Array,
     config: T5Config,
 ) -> tuple[_Buffers, Array, Array]:
-    """`kept` with the tokens' own keys and values, and the two likeliest next ids with their log-probabilities."""
+    """`kept` with the tokens' own keys and values, and the likeliest next ids with their log-probabilities."""
     rows = jnp.arange(len(tokens))
     x, new = tree["embedding"][tokens] + offsets, []
     for block, (keys, values), states in zip(tree["decoder"], kept, heard, strict=True):
@@ -245,7 +245,7 @@ def _stepped(
         x = x + _fed(x, block)
         new.append((keys, values))
     logits = _product(_normed(x, tree["decoder_norm"]) * config.logit_scale, tree["logits"]) + bias
-    _, ids = lax.top_k(logits, 2)  # of equals the first, as the loops of the family do
+    _, ids = lax.top_k(logits, config.choices)  # of equals the first, as the loops of the family do
     log_probs = jax.nn.log_softmax(logits * config.probability_scale)
     return tuple(new), ids, jnp.take_along_axis(log_probs, ids, axis=1)
 

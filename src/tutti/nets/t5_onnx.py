@@ -7,6 +7,7 @@ is copied from step to step. Names of weights are those of `t5`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +20,17 @@ __all__ = ["cross_graph", "encoder_graph", "memory_graph", "step_graph"]
 NORM_EPSILON = 1e-6
 
 
-def encoder_graph(weights: Weights, config: T5Config, features: int) -> bytes:
-    """`frames` (rows, frames, features) and `positions` (frames, width) to `states` (rows, frames, width).
+def encoder_graph(
+    weights: Weights, config: T5Config, features: int, stem: Callable[[Graph, str], str] | None = None
+) -> bytes:
+    """`frames` (rows, frames, features) and `positions` (states, width) to `states` (rows, states, width).
 
-    With a weight projection.weight, frames pass it first; else they are `width` wide.
+    There are as many states as frames, unless `stem`, which adds nodes that hear the frames first, gives fewer. With a
+    weight projection.weight, what T5 is to hear passes it first; else that is `width` wide.
     """
     graph = Graph("encoder", weights)
     x = graph.input("frames", "float32", "rows", "frames", features)
+    x = x if stem is None else stem(graph, x)
     if "projection.weight" in weights:
         x = graph.linear(x, "projection.weight")
     return _encoder(graph, config, x, "encoder", config.encoder_layers)
@@ -40,7 +45,7 @@ def memory_graph(weights: Weights, config: T5Config) -> bytes:
 
 
 def _encoder(graph: Graph, config: T5Config, x: str, stack: str, layers: int) -> bytes:
-    x = graph.add("Add", x, graph.input("positions", "float32", "frames", config.width))
+    x = graph.add("Add", x, graph.input("positions", "float32", "states", config.width))
     stream = _Residual(graph, x)
     for index in range(layers):
         block = f"{stack}.blocks.{index}"
@@ -51,7 +56,7 @@ def _encoder(graph: Graph, config: T5Config, x: str, stack: str, layers: int) ->
         stream.add(graph.linear(heard, f"{block}.attention.o.weight"))
         _feed(graph, stream, block)
     states = stream.normed(f"{stack}.norm.weight", name="states")
-    graph.output(states, "float32", "rows", "frames", config.width)
+    graph.output(states, "float32", "rows", "states", config.width)
     return graph.to_bytes()
 
 
@@ -72,12 +77,12 @@ def cross_graph(weights: Weights, config: T5Config) -> bytes:
 
 
 def step_graph(weights: Weights, config: T5Config, precision: OnnxPrecision) -> bytes:
-    """One token of each row to the two likeliest next ones.
+    """One token of each row to the likeliest next ones.
 
     In: `tokens` (rows, 1), `offsets` (rows, 1, width) from the position table, `places` (rows,) of the tokens counted
     from 0, `length` 1 + the largest of them, `bias` (vocabulary,) added to logits, `keys.i` and `values.i` (rows,
-    heads, room, head width), `cross_keys.i` and `cross_values.i`. Out: `ids` (rows, 2), the likelier first and the
-    lower first of equals, `log_probs` (rows, 2), and `new_keys.i` and `new_values.i`, to be bound to the buffers
+    heads, room, head width), `cross_keys.i` and `cross_values.i`. Out: `ids` (rows, choices), best first and the lower
+    first of equals, `log_probs` (rows, choices), and `new_keys.i` and `new_values.i`, to be bound to the buffers
     of `keys.i` and `values.i`.
     """
     graph = Graph("step", weights, precision)
@@ -93,7 +98,7 @@ def step_graph(weights: Weights, config: T5Config, precision: OnnxPrecision) -> 
         _feed(graph, stream, f"decoder.blocks.{index}")
     hidden = stream.normed("decoder.norm.weight", factor=config.logit_scale)
     logits = graph.add("Squeeze", graph.linear(hidden, "decoder.logits.weight"), graph.constant([1]))
-    _two_best(graph, config, logits)
+    _likeliest(graph, config, logits)
     return graph.to_bytes()
 
 
@@ -129,14 +134,14 @@ def _feed(graph: Graph, stream: _Residual, block: str) -> None:
     stream.add(graph.linear(opened, f"{block}.feed.down.weight"))
 
 
-def _two_best(graph: Graph, config: T5Config, logits: str) -> None:
+def _likeliest(graph: Graph, config: T5Config, logits: str) -> None:
     allowed = graph.add("Add", logits, graph.input("bias", "float32", config.vocabulary))
-    _, ids = graph.add_many("TopK", [allowed, graph.constant([2])], ["best", "ids"])
+    _, ids = graph.add_many("TopK", [allowed, graph.constant([config.choices])], ["best", "ids"])
     if config.probability_scale != 1:
         allowed = graph.add("Mul", allowed, graph.constant(np.float32(config.probability_scale)))
     graph.add("GatherElements", graph.add("LogSoftmax", allowed, axis=1), ids, name="log_probs", axis=1)
-    graph.output("ids", "int64", "rows", 2)
-    graph.output("log_probs", "float32", "rows", 2)
+    graph.output("ids", "int64", "rows", config.choices)
+    graph.output("log_probs", "float32", "rows", config.choices)
 
 
 @dataclass

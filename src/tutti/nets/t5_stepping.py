@@ -87,15 +87,16 @@ class T5Stepper:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The first len(`tokens`) rows hear their `tokens` (n,) at `positions` (n,).
 
-        Gives the two likeliest next ids (n, 2), the likelier first, and their log-probabilities (n, 2).
+        Gives the likeliest next ids (n, choices), the likelier first, and their log-probabilities (n, choices).
         """
         logits = self.logits(torch.from_numpy(tokens).to(self.device), torch.from_numpy(positions).to(self.device))
         if self._bias is not None:
             logits = logits + self._bias
         # arg-max takes the first of equals, as the loops of the family do; top-k promises nothing
-        best = logits.argmax(dim=1, keepdim=True)
-        second = logits.scatter(1, best, -torch.inf).argmax(dim=1, keepdim=True)
-        ids = torch.cat([best, second], dim=1)
+        ids, left = logits.argmax(dim=1, keepdim=True), logits
+        for _ in range(1, self.config.choices):
+            left = left.scatter(1, ids[:, -1:], -torch.inf)
+            ids = torch.cat([ids, left.argmax(dim=1, keepdim=True)], dim=1)
         log_probs = (logits * self.config.probability_scale).log_softmax(dim=1).gather(1, ids)
         return ids.cpu().numpy(), log_probs.cpu().numpy()
 

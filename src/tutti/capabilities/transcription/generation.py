@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tutti.capabilities.transcription.codec import EOS, PAD
 from tutti.capabilities.transcription.models.adapter import DecodingRule
+from tutti.capabilities.transcription.token_order import TokenOrder
 
 __all__ = ["GenerationRules", "Row", "RowKey", "Stepper", "Take", "Written", "generate"]
 
@@ -65,7 +66,7 @@ class Stepper(Protocol):
     def step(
         self, tokens: NDArray[np.int64], positions: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """The two likeliest next ids (n, 2) of the first n rows and their log-probabilities."""
+        """The likeliest next ids (n, 2 or more) of the first n rows, best first, and their log-probabilities."""
         ...
 
 
@@ -75,6 +76,8 @@ class GenerationRules:
     max_tokens: int
     is_first_eos_ignored: bool = False
     """YourMT3's loop does not look at its first token: a row that begins with EOS runs on."""
+    new_order: Callable[[], TokenOrder] | None = None
+    """Set for the decoding "ordered": what may follow in a row, from its beginning."""
 
 
 def generate(
@@ -110,6 +113,7 @@ class _Batch:
         self.rules, self.count = rules, 0
         self.finished = np.zeros(rows, bool)
         self._keys: list[RowKey] = []
+        self._orders: list[TokenOrder] = []
         self._tokens = np.zeros((rows, rules.max_tokens + 1), np.int64)
         self._log_probs = np.zeros((rows, rules.max_tokens + 1), np.float32)
         self._lengths = np.zeros(rows, np.int64)
@@ -123,15 +127,18 @@ class _Batch:
     def add(self, key: RowKey) -> None:
         row = self.count
         self._keys.append(key)
+        if self.rules.new_order is not None:
+            self._orders.append(self.rules.new_order())
         self._tokens[row, 0], self._lengths[row], self.finished[row] = PAD, 1, False
         self._totals[row], self._endings[row], self._ending_scores[row] = 0.0, 0, -np.inf
         self.count += 1
 
     def drop(self, row: int) -> None:
         last = self.count = self.count - 1
-        key = self._keys.pop()
+        _take_last_for(self._keys, row)
+        if self._orders:
+            _take_last_for(self._orders, row)
         if row != last:
-            self._keys[row] = key
             for values in self._state:
                 values[row] = values[last]
 
@@ -155,6 +162,8 @@ class _Batch:
     def advance(self, ids: NDArray[np.int64], log_probs: NDArray[np.float32]) -> None:
         if self.rules.decoding == "t5x_beam1":
             self._search(ids, log_probs)
+        elif self.rules.decoding == "ordered":
+            self._follow_orders(ids, log_probs)
         else:
             self._append(ids[:, 0], log_probs[:, 0])
             is_over = ids[:, 0] == EOS
@@ -167,6 +176,18 @@ class _Batch:
         rows, at = np.arange(self.count), self._lengths[: self.count]
         self._tokens[rows, at], self._log_probs[rows, at] = ids, log_probs
         self._lengths[: self.count] += 1
+
+    def _follow_orders(self, ids: NDArray[np.int64], log_probs: NDArray[np.float32]) -> None:
+        """The likeliest token that may follow; a row ends where none of those given may."""
+        allowed = np.array(
+            [[order.allows(int(token)) for token in few] for order, few in zip(self._orders, ids, strict=True)]
+        )
+        first = allowed.argmax(axis=1)[:, None]
+        chosen = np.where(allowed.any(axis=1), np.take_along_axis(ids, first, axis=1)[:, 0], EOS)
+        for order, token in zip(self._orders, chosen.tolist(), strict=True):
+            order.push(token)
+        self._append(chosen, np.take_along_axis(log_probs, first, axis=1)[:, 0])
+        self.finished[: self.count] = chosen == EOS
 
     def _search(self, ids: NDArray[np.int64], log_probs: NDArray[np.float32]) -> None:
         """T5X's beam search with one beam: of the two best tokens EOS, if it is one, is weighed as an ending and the
@@ -196,6 +217,13 @@ class _Batch:
             tokens = np.append(tokens[: ending - 1], EOS)
             log_probs = np.append(log_probs[: ending - 1], self._ending_log_probs[row])
         return Written(self._keys[row], tokens, log_probs)
+
+
+def _take_last_for(values: list[Any], index: int) -> None:
+    """Drop the value at `index`; the last one takes its place."""
+    last = values.pop()
+    if index < len(values):
+        values[index] = last
 
 
 def _penalty(length: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Protocol
 
@@ -23,7 +24,8 @@ from tutti.capabilities.transcription.models.adapter import Adapter, DecodingRul
 from tutti.capabilities.transcription.quirks import Quirk
 from tutti.capabilities.transcription.segments import features_of, segments_of
 from tutti.capabilities.transcription.token_notes import note_builder
-from tutti.capabilities.transcription.token_rows import DecodingReport, TokenNote, TokenRow
+from tutti.capabilities.transcription.token_order import TokenOrder
+from tutti.capabilities.transcription.token_rows import STEPS_PER_S, DecodingReport, TokenNote, TokenRow
 from tutti.errors import InputError
 from tutti.weights.cards import Card
 
@@ -90,6 +92,17 @@ class Settings:
     banned: tuple[int, ...] = ()
     """Ids that may not come."""
 
+    @property
+    def rules(self) -> GenerationRules:
+        adapter = self.adapter
+        steps = round(adapter.front_end.segment_s * STEPS_PER_S)
+        return GenerationRules(
+            self.decoding,
+            adapter.max_tokens,
+            is_first_eos_ignored="first_eos_ignored" in self.kept,
+            new_order=partial(TokenOrder, adapter.codec, steps) if self.decoding == "ordered" else None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class NewNotes:
@@ -132,15 +145,13 @@ def hear(
     `check` is called between steps and may raise. Files are closed when the iterator is.
     """
     stepper = backend.stepper(settings.rows, np.array(settings.banned, np.int64))
-    is_ignored = "first_eos_ignored" in settings.kept
-    rules = GenerationRules(settings.decoding, settings.adapter.max_tokens, is_first_eos_ignored=is_ignored)
     with ExitStack() as stack:
         desk = _Desk(enumerate(sources), backend, settings, stack)
 
         def take(count: int) -> list[Row]:
             return desk.take(count)
 
-        for written in generate(stepper, take, rules, check):
+        for written in generate(stepper, take, settings.rules, check):
             desk.give(written)
             yield from desk.news()
         yield from desk.news()

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tutti.audio.reading import Source, open_stream
-from tutti.capabilities.transcription.generation import GenerationRules, Row, RowKey, generate
+from tutti.capabilities.transcription.generation import Row, RowKey, generate
 from tutti.capabilities.transcription.hearing_tokens import ENCODED_AT_ONCE, nothing_before, remembered
 from tutti.capabilities.transcription.segments import features_of, segments_of
 from tutti.capabilities.transcription.token_models import TokenModel, to_note
@@ -67,10 +67,8 @@ class Lifecycle:
         parts = (frames[begin : begin + ENCODED_AT_ONCE] for begin in range(0, len(frames), ENCODED_AT_ONCE))
         desk = _Desk(deque(states for part in parts for states in backend.encode(part)), self.model)
         stepper = backend.stepper(min(settings.rows, len(frames) * channels), np.array(settings.banned, np.int64))
-        is_ignored = "first_eos_ignored" in settings.kept
-        rules = GenerationRules(settings.decoding, settings.adapter.max_tokens, is_first_eos_ignored=is_ignored)
         came: dict[int, TokenRow] = {}
-        for written in generate(stepper, desk.take, rules):
+        for written in generate(stepper, desk.take, settings.rules):
             came[written.key.segment * channels + written.key.channel] = TokenRow(written.tokens, written.log_probs)
             desk.previous = written.tokens
         rows = [came[index] for index in range(len(came))]

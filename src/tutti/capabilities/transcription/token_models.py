@@ -12,7 +12,7 @@ from tutti.audio.resampling import QUALITY
 from tutti.capabilities.transcription.families import family_of_program
 from tutti.capabilities.transcription.hearing_tokens import Backend, Ended, Failed, NewNotes, Settings
 from tutti.capabilities.transcription.hearing_tokens import hear as hear_all
-from tutti.capabilities.transcription.models.adapter import Adapter
+from tutti.capabilities.transcription.models.adapter import Adapter, DecodingRule
 from tutti.capabilities.transcription.quirks import Quirk, Variant, kept_quirks
 from tutti.capabilities.transcription.token_rows import DecodingReport, TokenNote
 from tutti.capabilities.transcription.types import Options, Provenance, Transcription
@@ -73,12 +73,18 @@ def open_model(card: Card, options: Options) -> TokenModel:
     per_segment = _SEGMENTS_AT_ONCE if adapter.channels == 1 else _SEGMENTS_AT_ONCE_IN_CHANNELS
     settings = Settings(
         adapter=adapter,
-        decoding="t5x_beam1" if adapter.decoding == "t5x_beam1" and "eos_when_second" in kept else "greedy",
+        decoding=_decoding(adapter, kept),
         kept=kept,
         rows=(options.batch or per_segment) * adapter.channels,
         banned=_banned(adapter, options, kept),
     )
     return TokenModel(opened.card, opened.backend, settings, variant, opened.warnings)
+
+
+def _decoding(adapter: Adapter, kept: frozenset[Quirk]) -> DecodingRule:
+    if adapter.decoding == "t5x_beam1" and "eos_when_second" not in kept:
+        return "greedy"
+    return adapter.decoding
 
 
 _OPENERS = {"auto": "torch_backend", "torch": "torch_backend", "onnx": "onnx_backend", "jax": "jax_backend"}

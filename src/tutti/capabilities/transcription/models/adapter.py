@@ -32,7 +32,8 @@ __all__ = [
     "find_adapter",
 ]
 
-DecodingRule = Literal["greedy", "t5x_beam1"]
+DecodingRule = Literal["greedy", "t5x_beam1", "ordered"]
+"""`ordered`: the likeliest token that may follow (`token_order`); a network of our own may be held to its language."""
 NoteRule = Literal["mt3", "ismir2021", "ymt3"]
 TableName = Literal["position_frequencies", "positions", "window", "mel_bank", "rotary_pixel", "rotary_lang"]
 """What a file may carry although it can be computed."""
@@ -88,6 +89,8 @@ class Adapter:
     """Whether frames behind the recording's end are 0, which is no silence; else they are heard as silence."""
     is_projected: bool = True
     """Whether frames pass a linear layer before T5's encoder."""
+    has_note_stem: bool = False
+    """Whether the network of `tutti-notes` hears the frames first (`note_stem`), and gives a state for two of them."""
     perceiver: PerceiverConfig | None = None
     """Set where the encoder is a Perceiver-TF instead of T5's."""
     channels: int = 1
