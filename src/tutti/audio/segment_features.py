@@ -15,7 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-__all__ = ["FRONT_ENDS", "FrontEndName", "Scaling", "SegmentFrontEnd", "mel_matrix"]
+__all__ = ["FRONT_ENDS", "FrontEndName", "Scaling", "SegmentFrontEnd", "mel_centres_hz", "mel_matrix"]
 
 Array = NDArray[np.float32]
 
@@ -140,6 +140,13 @@ def _linear_in_hz(bands: int, low_hz: float, high_hz: float) -> tuple[NDArray[An
     ratios = (10.0 ** (mels / single(2595)).astype(np.float64)).astype(single)
     bins_hz = np.linspace(0, SAMPLE_RATE_HZ / 2, _FFT // 2 + 1, dtype=single)
     return bins_hz[:, None], single(700) * (ratios - single(1))
+
+
+def mel_centres_hz(bands: int, low_hz: float, high_hz: float) -> NDArray[np.float64]:
+    """(bands,) where the triangles of `mel_matrix` are 1."""
+    low, high = (1127 * np.log(1 + hz / 700) for hz in (low_hz, high_hz))
+    centres: NDArray[np.float64] = 700 * np.expm1(np.linspace(low, high, bands + 2)[1:-1] / 1127)
+    return centres
 
 
 FRONT_ENDS: dict[FrontEndName, SegmentFrontEnd] = {

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from tutti.capabilities.transcription.codec import EOS
 from tutti.capabilities.transcription.generation import GenerationRules, Row, RowKey, Written, generate
 from tutti.capabilities.transcription.hearing_tokens import Backend, nothing_before
-from tutti.capabilities.transcription.models import mr_mt3, mt3, mt3_pytorch, ymt3_plus, yptf_moe_multi, yptf_multi
+from tutti.capabilities.transcription.models import (
+    mr_mt3,
+    mt3,
+    mt3_pytorch,
+    tutti_mt3_tiny,
+    ymt3_plus,
+    yptf_moe_multi,
+    yptf_multi,
+)
 from tutti.capabilities.transcription.models.adapter import Adapter
 from tutti.capabilities.transcription.models.mt3_network import build_network
 from tutti.capabilities.transcription.models.perceiver_config import PerceiverConfig
@@ -22,12 +30,15 @@ from tutti.weights.saving import write_safetensors
 
 SIZES = {"width": 16, "heads": 2, "head_width": 8, "feed_forward": 24, "decoder_layers": 2}
 SEGMENT_SAMPLES = 1500  # a dozen frames
+STEM_SAMPLES = 3072  # a dozen pairs of frames
 
 
 def _small(adapter: Adapter, max_tokens: int = 90) -> Adapter:
     network = replace(adapter.network, **SIZES, encoder_layers=2 if adapter.network.encoder_layers else 0)
     bands = 16 if not adapter.is_projected and adapter.perceiver is None else adapter.front_end.bands
-    front_end = replace(adapter.front_end, segment_samples=SEGMENT_SAMPLES, bands=bands)
+    front_end = replace(
+        adapter.front_end, segment_samples=STEM_SAMPLES if adapter.has_note_stem else SEGMENT_SAMPLES, bands=bands
+    )
     return replace(adapter, network=network, front_end=front_end, max_tokens=max_tokens)
 
 
@@ -43,6 +54,7 @@ ADAPTERS: dict[str, Adapter] = {
     "mt3_pytorch": _small(mt3_pytorch.ADAPTER),
     "mr_mt3": replace(_small(mr_mt3.ADAPTER), memory_rows=5),
     "ymt3_plus": _small(ymt3_plus.ADAPTER),
+    "tutti_mt3_tiny": _small(tutti_mt3_tiny.ADAPTER),
     "yptf_multi": replace(_small(yptf_multi.ADAPTER, 24), perceiver=_perceiver(0, 26)),
     "yptf_moe_multi": replace(_small(yptf_moe_multi.ADAPTER, 24), perceiver=_perceiver(3, 26)),
 }
@@ -57,6 +69,9 @@ def network_of(adapter: Adapter) -> torch.nn.Module:
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.normal_()
             module.running_var.uniform_(0.5, 2)  # type: ignore[operator]
+    if adapter.has_note_stem:  # which begins by hearing nothing, whatever comes
+        network.stem.hearing.notes.head.bias.zero_()  # type: ignore[union-attr, operator]
+        network.stem.hearing.notes.head.weight.mul_(100)  # type: ignore[union-attr, operator]
     scale = 3 / adapter.network.logit_scale
     network.decoder.logits.weight.mul_(scale)  # type: ignore[union-attr, operator]
     network.decoder.logits.weight[EOS].mul_(1.6)  # type: ignore[union-attr, index]

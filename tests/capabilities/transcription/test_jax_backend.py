@@ -32,6 +32,7 @@ from tutti.capabilities.transcription.models.adapter import Adapter
 from tutti.capabilities.transcription.torch_backend import TorchBackend
 from tutti.errors import DeviceError, MissingExtraError, OptionError, StrictLoadingError, WeightsError
 from tutti.settings import settings
+from tutti.weights.cards import find_card
 
 CPU = jax.devices("cpu")[0]
 
@@ -140,6 +141,8 @@ def test_what_jax_cannot_do_is_said(model: SmallModel, home: Path) -> None:
         open_backend(remembering.card, "auto", "auto", lambda adapter: adapter)
     with pytest.raises(OptionError, match="has a Perceiver encoder"):
         open_backend(model.card, "auto", "auto", lambda _: ADAPTERS["yptf_multi"])
+    with pytest.raises(OptionError, match="has a stem that hears notes"):
+        open_backend(find_card("tutti-mt3-tiny"), "auto", "auto", lambda adapter: adapter)
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])

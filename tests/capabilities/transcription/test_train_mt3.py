@@ -9,17 +9,20 @@ import torch
 from tutti.capabilities.transcription import train_mt3 as recipe_module
 from tutti.capabilities.transcription.codec import EOS, PAD
 from tutti.capabilities.transcription.families import FAMILIES, program_of_family
-from tutti.capabilities.transcription.models.mt3_network import Mt3Network
-from tutti.capabilities.transcription.mt3_head_start import begin_well, harmonic_templates
+from tutti.capabilities.transcription.models.mt3_network import Mt3Network, build_network
+from tutti.capabilities.transcription.models.note_stem import NOTE_FEATURES
+from tutti.capabilities.transcription.models.tutti_mt3_tiny import ADAPTER
+from tutti.capabilities.transcription.mt3_head_start import begin_well
 from tutti.capabilities.transcription.train_mt3 import CODEC, FRONT_END, Recipe, train
 from tutti.datasets.audio_shards import AudioShards
 from tutti.errors import TrainingError
 from tutti.nets.t5_config import T5Config
 from tutti.training import material
 from tutti.training.recipes import read_recipe
-from tutti.weights.opening import open_strict
+from tutti.weights.opening import open_strict, read_safetensors
 
 ROOT = Path(__file__).parents[3]
+STATES_PER_S = 64 / 2.048
 
 
 @pytest.fixture
@@ -28,24 +31,60 @@ def recipe(
 ) -> Path:
     path = tmp_path / "tiny.toml"
     path.write_text(
-        f'seed = 3\n[material]\npercepiano = "{percepiano_root}"\ngroove_midi = "{groove_root}"\nbank = "{bank}"\n'
-        'corpus = "corpus"\nshards = 1\npieces_per_shard = 3\npiece_s = 5.984\nprocesses = 1\nplucked_guitars = 0\n'
+        f'seed = 3\nmixed = 0.3\n[material]\npercepiano = "{percepiano_root}"\ngroove_midi = "{groove_root}"\n'
+        f'bank = "{bank}"\ncorpus = "corpus"\nshards = 1\npieces_per_shard = 3\npiece_s = 5.984\nprocesses = 1\n'
+        "plucked_guitars = 0\n[hearing]\nsteps = 2\nbatch = 2\n"
         "[network]\nwidth = 192\nheads = 2\nhead_width = 8\nfeed_forward = 16\nencoder_layers = 1\n"
-        "decoder_layers = 1\n[learning]\nsteps = 3\nbatch = 2\nlearning_rate = 1e-3\n"
+        "decoder_layers = 1\n[writing]\nsteps = 3\nsegments = 5\nshortest = 320\nbatch = 2\n"
     )
     monkeypatch.setattr(material, "build_bank", lambda *_: iter(()))  # the bank of sines is already there
     return path
 
 
-def test_a_recipe_makes_its_material_and_trains(recipe: Path, tmp_path: Path) -> None:
+def draw_of(recipe: Path, tmp_path: Path) -> recipe_module._Draw:
     train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
-    train(recipe, tmp_path / "run", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
-    lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2, 3]
-    assert all(set(line) == {"step", "tokens", "hearing"} for line in lines)
-    network = read_recipe(recipe, Recipe).network
-    weights = tmp_path / "run" / "tutti-mt3-tiny.safetensors"
-    open_strict(Mt3Network(network, FRONT_END.features), weights, "tiny")  # ships as it is
+    return recipe_module._Draw(read_recipe(recipe, Recipe), AudioShards(tmp_path / "corpus", 1))
+
+
+def losses_in(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "losses.jsonl").read_text().splitlines()]
+
+
+def test_a_recipe_makes_its_material_and_trains_in_two_stages(recipe: Path, tmp_path: Path) -> None:
+    run, checkpoint = tmp_path / "run", tmp_path / "run" / "checkpoint.ckpt"
+    assert train(recipe, run, device="cpu", max_minutes=0) == run / "hearing.safetensors"  # one step of two
+    train(recipe, run, device="cpu", max_minutes=0, resume=checkpoint)  # its second, and one of writing
+    heard = np.load(run / "segments" / "heard.npy")
+    weights = train(recipe, run, device="cpu", resume=checkpoint)
+    assert [line["step"] for line in losses_in(run)] == [1, 2, 1, 2, 3]
+    assert ["tokens" in line for line in losses_in(run)] == [False, False, True, True, True]
+    assert heard.shape == (5, 64, NOTE_FEATURES)
+    assert heard.max() > 0
+    network = build_network(replace(ADAPTER, network=read_recipe(recipe, Recipe).network))
+    open_strict(network, weights, "tiny")  # ships as it is
+    assert {tensor.dtype for tensor in read_safetensors(weights)[0].values()} == {torch.float16}
+
+
+def test_what_was_stopped_goes_on_as_if_it_had_not_been(recipe: Path, tmp_path: Path) -> None:
+    whole = train(recipe, tmp_path / "whole", device="cpu")
+    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
+    for _ in range(4):
+        parted = train(
+            recipe, tmp_path / "run", device="cpu", max_minutes=0, resume=tmp_path / "run" / "checkpoint.ckpt"
+        )
+    first, second = (read_safetensors(path)[0] for path in (whole, parted))
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, rtol=0, atol=0)
+
+
+def test_a_new_run_hears_anew(recipe: Path, tmp_path: Path) -> None:
+    train(recipe, tmp_path / "run", device="cpu")
+    recipe.write_text(recipe.read_text().replace("segments = 5", "segments = 4"))
+    with pytest.raises(TrainingError, match="has 5 segments, the recipe wants 4"):
+        train(recipe, tmp_path / "run", device="cpu", resume=tmp_path / "run" / "checkpoint.ckpt")
+    train(recipe, tmp_path / "run", device="cpu")
+    assert len(np.load(tmp_path / "run" / "segments" / "heard.npy")) == 4
 
 
 def test_a_corpus_of_something_else_is_refused(recipe: Path, tmp_path: Path) -> None:
@@ -55,28 +94,80 @@ def test_a_corpus_of_something_else_is_refused(recipe: Path, tmp_path: Path) -> 
         train(recipe, tmp_path / "run", device="cpu")
 
 
-def test_a_stretch_and_its_tokens_belong_together(recipe: Path, tmp_path: Path) -> None:
-    """What is written down is what sounds: the pitch at each onset is the loudest that begins there."""
-    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
-    settings = read_recipe(recipe, Recipe)
-    batches = recipe_module._Batches(settings, AudioShards(tmp_path / "corpus", 1))
-    batch = batches(0)
-    assert batch["frames"].shape == (2, FRONT_END.frames, FRONT_END.features)
-    assert batch["tokens"].shape == batch["targets"].shape
-    assert (batch["tokens"][:, 0] == PAD).all()
-    for tokens, targets in zip(batch["tokens"], batch["targets"], strict=True):
-        said = targets[targets >= 0]
-        assert said[-1] == EOS
-        torch.testing.assert_close(tokens[1 : len(said)], said[:-1])
-        assert all(CODEC.decode(int(token)) is not None for token in said[:-1])
-    torch.testing.assert_close(batches(0)["frames"], batch["frames"])
+def test_what_is_heard_and_what_is_to_be_written_belong_together(recipe: Path, tmp_path: Path) -> None:
+    draw = draw_of(recipe, tmp_path)
+    items = [draw(np.random.default_rng(seed)) for seed in range(6)]
+    for item in items:
+        assert item.samples.shape == (FRONT_END.segment_samples,)
+        assert item.tokens[-1] == EOS
+        assert all(CODEC.decode(token) is not None for token in item.tokens[:-1])
+    batch = recipe_module._to_hear(items)
+    assert batch["frames"].shape == (6, FRONT_END.frames, FRONT_END.features)
+    onsets = {
+        round((note.onset_s - item.begin_s) / 0.016): note.pitch - 21
+        for item in items[:1]
+        for note in item.notes
+        if not note.is_drum and 0 <= note.onset_s - item.begin_s < 2.0
+    }
+    for frame, pitch in onsets.items():
+        assert batch["onset"][0, frame, pitch] > 0.5
+
+
+def test_batches_hold_segments_of_like_length() -> None:
+    heard = np.zeros((40, 2, NOTE_FEATURES), np.uint8)
+    heard[:, 0, -1] = np.arange(40)
+    tokens = [[5] * number + [EOS] for number in range(40)]
+    segments = recipe_module._Segments(heard, tokens)
+    writing = recipe_module.Writing(steps=100, segments=40, batch=4, shortest=30)
+    batch = segments.batch(1, writing, 9)
+    for features, given, wanted in zip(batch["features"], batch["tokens"], batch["targets"], strict=True):
+        number = round(float(features[0, -1]) * 255)
+        said = wanted[wanted >= 0].tolist()
+        assert said == tokens[number]
+        assert given.tolist() == [PAD, *said[:-1], *[PAD] * (len(given) - len(said))]
+    lengths = [(segments.batch(1, writing, step)["targets"] >= 0).sum(1) for step in range(8)]
+    drawn = sorted(int(length) for each in lengths for length in each)
+    assert sorted(sorted(each.tolist()) for each in lengths) == [drawn[i : i + 4] for i in range(0, 32, 4)]
+
+
+def test_segments_may_be_longer_and_longer() -> None:
+    heard = np.zeros((40, 1, NOTE_FEATURES), np.uint8)
+    segments = recipe_module._Segments(heard, [[5] * number + [EOS] for number in range(40)])
+    writing = recipe_module.Writing(steps=400, segments=40, batch=8, shortest=10, longest=40, transpose=0)
+    longest = [segments.batch(2, writing, step)["targets"].shape[1] for step in range(400)]
+    assert max(longest[:8]) <= 10
+    assert 10 < max(longest[150:160]) <= 21  # half of the way by ratio
+    assert max(longest[300:]) == 40
+
+
+@pytest.mark.parametrize("semitones", [-5, 0, 7])
+def test_what_is_heard_and_written_moves_together(semitones: int) -> None:
+    """Every pitch by as much, in every row of pitches; drums, times and programs stay."""
+    rng = np.random.default_rng(2)
+    heard = np.zeros((3, NOTE_FEATURES), np.uint8)
+    rows = 4 + len(FAMILIES)
+    heard[:, : rows * 88].reshape(3, rows, 88)[..., 10:70] = rng.integers(1, 255, (3, rows, 60))
+    heard[:, rows * 88 :] = 7
+    tokens = [CODEC.encode("program", 3), CODEC.encode("pitch", 31), CODEC.encode("drum", 38), EOS]
+    moved, written = recipe_module._transposed(heard, tokens, semitones)
+    np.testing.assert_array_equal(moved[:, rows * 88 :], 7)
+    before, after = (each[:, : rows * 88].reshape(3, rows, 88) for each in (heard, moved))
+    np.testing.assert_array_equal(after[..., 10 + semitones : 70 + semitones], before[..., 10:70])
+    assert (after != 0).sum() == (before != 0).sum()
+    assert written == [tokens[0], CODEC.encode("pitch", 31 + semitones), *tokens[2:]]
+
+
+def test_what_would_leave_the_keyboard_stays() -> None:
+    heard = np.zeros((1, NOTE_FEATURES), np.uint8)
+    tokens = [CODEC.encode("pitch", 24), EOS]
+    assert recipe_module._transposed(heard, tokens, -4)[1] == tokens
+    assert recipe_module._transposed(heard, tokens, -3)[1] == [CODEC.encode("pitch", 21), EOS]
 
 
 def test_a_second_piece_keeps_its_own_time(recipe: Path, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
-    batches = recipe_module._Batches(read_recipe(recipe, Recipe), AudioShards(tmp_path / "corpus", 1))
-    first = batches._crop(np.random.default_rng(5))
-    moved = batches._crop(np.random.default_rng(5), 0)
+    draw = draw_of(recipe, tmp_path)
+    first = draw._crop(np.random.default_rng(5))
+    moved = draw._crop(np.random.default_rng(5), 0)
     np.testing.assert_array_equal(first[0], moved[0])
     shift_s = first[2] / 100
     kept = [note for note in first[1] if note.offset_s - shift_s > 0]
@@ -86,52 +177,37 @@ def test_a_second_piece_keeps_its_own_time(recipe: Path, tmp_path: Path) -> None
 
 
 def test_one_program_per_family_and_one_key_per_drum(recipe: Path, tmp_path: Path) -> None:
-    train(recipe, tmp_path / "run", device="cpu", max_minutes=0)
-    shards = AudioShards(tmp_path / "corpus", 1)
+    shards = draw_of(recipe, tmp_path).shards
     plain = [recipe_module._simplified(note) for piece in shards.notes[0] for note in piece]
     programs = {note.program for note in plain if note is not None and not note.is_drum}
     assert programs <= {program_of_family(name) for name in FAMILIES}
 
 
-def test_templates_hear_their_own_pitch() -> None:
-    """Of a harmonic tone in every octave the template of its pitch answers most, next to octaves none."""
-    templates = harmonic_templates(replace(FRONT_END, stack=1))
-    times = np.arange(FRONT_END.segment_samples) / FRONT_END.sample_rate_hz
-    for pitch in (48, 55, 60, 67, 72, 79):
-        tone = sum(np.sin(2 * np.pi * h * 440 * 2 ** ((pitch - 69) / 12) * times) / h for h in range(1, 7))
-        frames = replace(FRONT_END, stack=1)((0.1 * tone).astype(np.float32)[None])[0]
-        heard = frames[40] @ templates.T
-        assert int(heard.argmax()) + 21 == pitch
-
-
-def test_the_head_start_points_times_at_frames() -> None:
-    """Right after a token of time, attention of the first layer is strongest at that moment of the sound."""
+@torch.inference_mode()
+def test_the_head_start_points_times_at_states_and_pitches_at_what_is_heard() -> None:
     torch.manual_seed(0)
     config = T5Config(width=192, heads=3, feed_forward=32, encoder_layers=0, decoder_layers=1)
-    network = Mt3Network(config, FRONT_END.features)
-    begin_well(network, config, CODEC, FRONT_END)
-    states = network.encode(torch.zeros(1, FRONT_END.frames, FRONT_END.features))[0, 0]
+    network = Mt3Network(config, NOTE_FEATURES)
+    begin_well(network, config, CODEC, STATES_PER_S)
+    states = network.encode(torch.zeros(1, 64, NOTE_FEATURES))[0, 0]
     block = network.decoder.blocks[0]
     at = []
     for steps in (20, 60, 100, 150, 190):
-        asked = block.cross.q(block.cross_norm(network.decoder.embedding(torch.tensor(CODEC.encode("shift", steps)))))
-        scores = block.cross.k(states) @ asked
-        at.append(abs(int(scores.argmax()) - steps / 100 / FRONT_END.segment_s * FRONT_END.frames))
-    assert max(at) < 4
+        asked = block.cross.q(block.cross_norm(network.decoder.embedding(torch.tensor(CODEC.encode("shift", steps)))))  # type: ignore[operator, union-attr]
+        scores = block.cross.k(states) @ asked  # type: ignore[operator, union-attr]
+        at.append(abs(int(scores.argmax()) - steps / 100 * STATES_PER_S))
+    assert max(at) < 2
+    assert network.projection is not None
+    for pitch in (21, 60, 108):
+        features = torch.zeros(NOTE_FEATURES)
+        features[88 + pitch - 21] = 1  # begins in the second frame of a step
+        logits = network.decoder.logits(network.projection(features))
+        pitches = logits[CODEC.encode("pitch", 21) : CODEC.encode("pitch", 108) + 1]
+        assert int(pitches.argmax()) + 21 == pitch
 
 
-def test_the_shipped_recipe_reads() -> None:
+def test_the_shipped_recipe_is_that_of_the_shipped_network() -> None:
     recipe = read_recipe(ROOT / "recipes" / "tutti-mt3-tiny.toml", Recipe)
-    parameters = sum(p.numel() for p in Mt3Network(recipe.network, FRONT_END.features).parameters())
+    assert replace(recipe.network, choices=ADAPTER.network.choices) == ADAPTER.network
+    parameters = sum(p.numel() for p in build_network(ADAPTER).parameters())
     assert parameters * 2 < 8e6  # bytes, in half precision
-
-
-def test_the_encoder_may_begin_alone_with_medleys(recipe: Path, tmp_path: Path) -> None:
-    recipe.write_text(recipe.read_text() + "hearing_steps = 2\n")
-    train(recipe, tmp_path / "run", device="cpu")
-    lines = [json.loads(line) for line in (tmp_path / "run" / "losses.jsonl").read_text().splitlines()]
-    assert [set(line) - {"step"} for line in lines] == [{"hearing"}, {"hearing"}, {"tokens", "hearing"}]
-    batches = recipe_module._Batches(read_recipe(recipe, Recipe), AudioShards(tmp_path / "corpus", 1))
-    medley = batches(1)
-    assert medley["frames"].shape == (2, FRONT_END.frames, FRONT_END.features)
-    assert medley["rolls"].shape == (2, FRONT_END.frames, 2, recipe_module._ROWS)

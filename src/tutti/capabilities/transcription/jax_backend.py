@@ -78,9 +78,14 @@ def open_backend(card: Card, device: str, precision: str, as_variant: Callable[[
 
 
 def _check_kind(card: Card, adapter: Adapter) -> None:
-    if adapter.perceiver is not None or adapter.memory_rows:
-        part = "a Perceiver encoder" if adapter.perceiver is not None else "a memory"
-        raise OptionError(f"{card.name} has {part}, which the backend jax has not. Use --backend torch or onnx.")
+    parts = {
+        "a Perceiver encoder": adapter.perceiver is not None,
+        "a stem that hears notes": adapter.has_note_stem,
+        "a memory": adapter.memory_rows > 0,
+    }
+    for part, has_it in parts.items():
+        if has_it:
+            raise OptionError(f"{card.name} has {part}, which the backend jax has not. Use --backend torch or onnx.")
 
 
 def _device(name: str) -> jax.Device:

@@ -73,9 +73,13 @@ class OnnxBackend:
 
     def encode(self, frames: Array) -> Sequence[Array]:
         few = np.split(frames, range(_SEGMENTS_AT_ONCE, len(frames), _SEGMENTS_AT_ONCE))
-        given = {} if self.adapter.perceiver is not None else self._positions(frames.shape[1])
+        given = {} if self.adapter.perceiver is not None else self._positions(self._states_of(frames))
         parts = [self._encoder.run(["states"], {"frames": each, **given})[0] for each in few]
         return list(np.concatenate(parts))
+
+    def _states_of(self, frames: Array) -> int:
+        count: int = frames.shape[1]
+        return count // 2 if self.adapter.has_note_stem else count
 
     def remember(self, states: Array, previous: NDArray[np.int64]) -> Array:
         if not self.adapter.memory_rows:
@@ -106,7 +110,8 @@ class OnnxStepper:
         self._bias[banned] = -np.inf
         self._tokens, self._places = np.zeros((rows, 1), np.int64), np.zeros(rows, np.int32)
         self._offsets, self._length = np.zeros((rows, 1, config.width), np.float32), np.zeros((), np.int32)
-        self._ids, self._log_probs = np.zeros((rows, 2), np.int64), np.zeros((rows, 2), np.float32)
+        likeliest = (rows, config.choices)
+        self._ids, self._log_probs = np.zeros(likeliest, np.int64), np.zeros(likeliest, np.float32)
         self._kept: dict[str, Array] = {}
         self._heard: dict[str, Array] = {}
         self._bound = 0

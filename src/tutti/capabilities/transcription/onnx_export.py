@@ -10,6 +10,7 @@ whose errors every token would hear, stay in fp32.
 
 from __future__ import annotations
 
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -37,6 +38,7 @@ from tutti.weights.opening import open_strict
 from tutti.weights.store import identified, path_of
 
 try:
+    from tutti.capabilities.transcription.models.note_stem_onnx import add_note_stem
     from tutti.capabilities.transcription.models.perceiver_onnx import perceiver_graph
     from tutti.nets.onnx_graph import OPSET, Weights
     from tutti.nets.t5_onnx import cross_graph, encoder_graph, memory_graph, step_graph
@@ -106,4 +108,5 @@ def _encoder(weights: Weights, adapter: Adapter) -> bytes:
     front_end = adapter.front_end
     if adapter.perceiver is not None:
         return perceiver_graph(weights, adapter.perceiver, adapter.channels, front_end.frames)
-    return encoder_graph(weights, adapter.network, front_end.features)
+    stem = partial(add_note_stem, front_end=front_end) if adapter.has_note_stem else None
+    return encoder_graph(weights, adapter.network, front_end.features, stem)

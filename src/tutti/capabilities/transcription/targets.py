@@ -37,7 +37,7 @@ class Targets:
     drum_velocity: NDArray[np.float32]
 
 
-def targets_of(notes: Sequence[Note], begin: int, frames: int, frame_s: float, transpose: int = 0) -> Targets:
+def targets_of(notes: Sequence[Note], begin: float, frames: int, frame_s: float, transpose: int = 0) -> Targets:
     """Targets for `frames` frames from frame `begin` on; pitched notes are moved by `transpose` semitones."""
     onset = np.zeros((frames, PITCHES), np.float32)
     frame, offset = np.zeros_like(onset), np.zeros_like(onset)
@@ -92,7 +92,7 @@ def _peak(track: NDArray[np.float32], centre: float) -> None:
 
 
 def losses(predicted: Predictions, wanted: dict[str, Tensor], edge: int = 16) -> dict[str, Tensor]:
-    """Losses by name, to be summed. `edge` frames at both ends are left out: there the network sees only half."""
+    """Losses by name, to be summed. `edge` frames at both ends, two or more, are left out: there it sees only half."""
     inner, steps = slice(edge, -edge), slice(edge // STEP, -edge // STEP)
 
     def events(logits: Tensor, target: Tensor) -> Tensor:

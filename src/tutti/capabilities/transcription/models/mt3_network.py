@@ -6,7 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from tutti.capabilities.transcription.models.adapter import Adapter
+from tutti.capabilities.transcription.models.note_stem import NOTE_FEATURES, NoteStem
 from tutti.capabilities.transcription.models.perceiver_tf import PerceiverNetwork
+from tutti.nets.folding import fold_batch_norms
 from tutti.nets.t5 import T5Decoder, T5Encoder
 from tutti.nets.t5_config import T5Config
 
@@ -17,17 +19,24 @@ class Mt3Network(nn.Module):
     """Frames of a spectrogram to tokens.
 
     `encode` takes (batch, frames, features) and gives states (batch, 1, frames, width): one channel, so that networks
-    with several look alike. `features` None means frames that are `width` wide already and go in as they are.
+    with several look alike. `features` None means frames that are `width` wide already and go in as they are. A `stem`
+    hears the frames first and gives `features`.
     """
 
-    def __init__(self, config: T5Config, features: int | None) -> None:
+    def __init__(self, config: T5Config, features: int | None, stem: nn.Module | None = None) -> None:
         super().__init__()
+        self.stem = stem
         self.projection = None if features is None else nn.Linear(features, config.width, bias=False)
         self.encoder = T5Encoder(config)
         self.decoder = T5Decoder(config)
 
+    def forward(self, frames: Tensor, tokens: Tensor) -> Tensor:
+        """Logits (batch, n, vocabulary) of what follows each of `tokens` (batch, n)."""
+        return self.decoder(tokens, self.encode(frames)[:, 0])  # type: ignore[no-any-return]
+
     def encode(self, frames: Tensor) -> Tensor:
-        x = frames if self.projection is None else self.projection(frames)
+        x = frames if self.stem is None else self.stem(frames)
+        x = x if self.projection is None else self.projection(x)
         return self.encoder(x)[:, None]  # type: ignore[no-any-return]
 
 
@@ -57,6 +66,9 @@ def build_network(adapter: Adapter) -> Mt3Network | PerceiverNetwork:
     """The network of an adapter, its weights at random."""
     if adapter.perceiver is not None:
         return PerceiverNetwork(adapter.perceiver, adapter.network, adapter.channels)
+    if adapter.has_note_stem:
+        stem = fold_batch_norms(NoteStem(adapter.front_end))
+        return Mt3Network(adapter.network, NOTE_FEATURES, stem)
     features = adapter.front_end.features if adapter.is_projected else None
     if adapter.has_memory:
         return MemoryNetwork(adapter.network, features, adapter.memory_rows)

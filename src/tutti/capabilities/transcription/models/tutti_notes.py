@@ -20,12 +20,12 @@ from tutti.audio.log_frequency import NOTES_FRONT_END, LogFrequency
 from tutti.capabilities.transcription.families import FAMILIES
 from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["LOWEST_PITCH", "PITCHES", "STEP", "NotesNet", "NotesNetConfig", "Predictions"]
+__all__ = ["HARMONICS", "LOWEST_PITCH", "OCTAVES", "PITCHES", "STEP", "NotesNet", "NotesNetConfig", "Predictions"]
 
 LOWEST_PITCH = 21
 PITCHES = 88
 
-_HARMONICS = (-24, -19, -12, 0, 12, 19, 24, 28, 31, 34, 36, 38, 40)
+HARMONICS = (-24, -19, -12, 0, 12, 19, 24, 28, 31, 34, 36, 38, 40)
 """Semitones from a pitch to its subharmonics 1/4, 1/3, 1/2 and its partials 1 to 10."""
 
 _PITCH_KERNEL = (7, 3)
@@ -37,7 +37,7 @@ STEP = 2
 _STEPS_AT_ONCE = 32
 """Steps that are gathered at once when not training: what they take stays in the processor's cache."""
 
-_OCTAVES = (-24, -19, -12, 0, 12, 19, 24)
+OCTAVES = (-24, -19, -12, 0, 12, 19, 24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +94,13 @@ class NotesNet(nn.Module):
             nn.ReLU(inplace=True),
         )
         self.spectrum = _Spectrum(config, front_end.semitones)
-        self.harmonics = _Gather(config.column, config.width, _HARMONICS, front_end.semitones)
+        self.harmonics = _Gather(config.column, config.width, HARMONICS, front_end.semitones)
         self.register_of_pitch = nn.Parameter(torch.zeros(1, config.width, 1, PITCHES))
         self.context = nn.Conv2d(config.spectrum_width, config.width, 1)
         blocks = [_Block(config.width, _PITCH_KERNEL, config.expansion) for _ in range(config.blocks)]
         half = len(blocks) // 2
         self.early = nn.Sequential(*blocks[:half])
-        self.octaves = _Gather(config.width, config.width, _OCTAVES, PITCHES, squeeze=config.width // 4)
+        self.octaves = _Gather(config.width, config.width, OCTAVES, PITCHES, squeeze=config.width // 4)
         self.late = nn.Sequential(*blocks[half:])
         self.head = nn.Conv2d(config.width, 3 * STEP + 1 + len(FAMILIES), 1)
         self.drum_head = nn.Conv2d(config.spectrum_width, 2 * STEP * len(DRUM_CLASSES), 1)
