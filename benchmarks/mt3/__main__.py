@@ -7,13 +7,14 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
-from benchmarks.mt3 import cold_start, long_files, paths
+from benchmarks.mt3 import accuracy, cold_start, long_files, paths
 from benchmarks.transcription.conditions import describe
 from benchmarks.transcription.folders import REPOSITORY
 from benchmarks.transcription.report import replace_section
 
 DOCUMENT = REPOSITORY / "docs" / "benchmarks" / "mt3.md"
 SECTIONS: dict[str, Callable[[int], str]] = {
+    "accuracy": accuracy.report,
     "paths": paths.report,
     "long_files": long_files.report,
     "cold_start": cold_start.report,

@@ -2,6 +2,7 @@
 
 A fresh process imports tutti, opens and checks the weights, hears a guitar and is ended at its first note. The file was
 read before, so that the disk plays no part. Segments have up to 100 tokens and are written one at a time (`batch=1`).
+The backend onnx reads what `tutti export onnx` wrote, and imports no torch.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmarks.mt3.random_model import write_model
 from benchmarks.transcription.folders import REPOSITORY
 from benchmarks.transcription.report import table
 
+MODEL = "mt3_pytorch"
 TIMES = 5
 GOAL_S = 5.0
 ROW_LENGTH = 100
@@ -26,33 +28,41 @@ ROW_LENGTH = 100
 
 def report(threads: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
-        cache = Path(folder)
-        write_model(cache, row_length=ROW_LENGTH)
-        environment = {**os.environ, "TUTTI_CACHE_DIR": str(cache), "OMP_NUM_THREADS": str(threads)}
-        seconds = [_first_note_s(environment) for _ in range(TIMES + 1)][1:]
+        write_model(Path(folder), MODEL, row_length=ROW_LENGTH)
+        environment = {
+            **os.environ, "TUTTI_CACHE_DIR": folder, "OMP_NUM_THREADS": str(threads), "TUTTI_THREADS": str(threads)
+        }  # fmt: skip
+        export = [sys.executable, "-m", "tutti", "export", "onnx", "--model", MODEL]
+        subprocess.run(export, env=environment, check=True, stdout=subprocess.DEVNULL)
+        rows = [_row(backend, environment) for backend in ("torch", "onnx")]
+    return f"{__doc__}\n{table(['backend', 'median', f'range of {TIMES}', 'goal', 'met'], rows)}"
+
+
+def _row(backend: str, environment: dict[str, str]) -> list[str]:
+    seconds = [_first_note_s(backend, environment) for _ in range(TIMES + 1)][1:]
     middle = statistics.median(seconds)
-    rows = [[f"{middle:.2f} s", f"{min(seconds):.2f}–{max(seconds):.2f} s", f"{GOAL_S:.0f} s", _met(middle)]]
-    return f"{__doc__}\n{table(['median', f'range of {TIMES}', 'goal', 'met'], rows)}"
+    spread = f"{min(seconds):.2f}–{max(seconds):.2f} s"
+    return [backend, f"{middle:.2f} s", spread, f"{GOAL_S:.0f} s", _met(middle)]
 
 
 def _met(seconds: float) -> str:
     return "yes" if seconds < GOAL_S else "**no**"
 
 
-def _first_note_s(environment: dict[str, str]) -> float:
+def _first_note_s(backend: str, environment: dict[str, str]) -> float:
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-m", __name__], env=environment, check=True)
+    subprocess.run([sys.executable, "-m", __name__, backend], env=environment, check=True)
     return time.perf_counter() - began
 
 
-def _work() -> None:
+def _work(backend: str) -> None:
     import tutti
 
     recording = REPOSITORY / "examples" / "guitar_solo.flac"
-    next(tutti.stream_notes(recording, "mt3_pytorch", device="cpu", batch=1))
+    next(tutti.stream_notes(recording, MODEL, device="cpu", backend=backend, batch=1))
     sys.stdout.flush()
     os._exit(0)  # what is left to tidy up is no part of it
 
 
 if __name__ == "__main__":
-    _work()
+    _work(sys.argv[1])

@@ -21,6 +21,7 @@ from benchmarks.transcription.report import table
 SEGMENTS = 48
 PATHS = (("torch", "fp32"), ("torch", "bf16"), ("torch", "int8"), ("onnx", "fp32"), ("onnx", "int8"), ("jax", "fp32"))
 MODELS = ("mt3_pytorch", "tutti-mt3-tiny")
+NOT_IN_JAX = ("tutti-mt3-tiny",)
 
 
 def report(threads: int) -> str:
@@ -45,6 +46,8 @@ def _work(model: str) -> None:
     sound = synthetic_recording(5, SEGMENTS * 32_768)
     rows, exact, reference = [], None, 0.0
     for backend, precision in PATHS:
+        if backend == "jax" and model in NOT_IN_JAX:
+            continue
         if backend == "onnx":
             command = ["export", "onnx", "--model", model, "--precision", precision]
             subprocess.run([sys.executable, "-m", "tutti", *command], check=True, stdout=subprocess.DEVNULL)
