@@ -42,7 +42,8 @@ def folder(tmp_path: Path) -> Path:
 
 def written(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Every file below `out` with the time it was written at and what it holds."""
-    files = (path for path in (folder / "out").rglob("*") if path.is_file())
+    # a file that was being written when the process was killed lies under a hidden name
+    files = (path for path in (folder / "out").rglob("*") if path.is_file() and not path.name.startswith("."))
     return {str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 

@@ -54,7 +54,7 @@ ADAPTERS: dict[str, Adapter] = {
     "mt3_pytorch": _small(mt3_pytorch.ADAPTER),
     "mr_mt3": replace(_small(mr_mt3.ADAPTER), memory_rows=5),
     "ymt3_plus": _small(ymt3_plus.ADAPTER),
-    "tutti_mt3_tiny": _small(tutti_mt3_tiny.ADAPTER),
+    "tutti_mt3_tiny": replace(_small(tutti_mt3_tiny.ADAPTER), decoding="greedy"),  # random weights know no order
     "yptf_multi": replace(_small(yptf_multi.ADAPTER, 24), perceiver=_perceiver(0, 26)),
     "yptf_moe_multi": replace(_small(yptf_moe_multi.ADAPTER, 24), perceiver=_perceiver(3, 26)),
 }

@@ -170,3 +170,36 @@ def test_it_can_be_stopped_between_steps() -> None:
     with pytest.raises(KeyboardInterrupt):
         list(generate(stepper, Queue(range(9)), GenerationRules("greedy", MAX_TOKENS), check))
     assert stepper.steps == 2
+
+
+class Rising:
+    """Ids rise, and EOS ends them."""
+
+    def __init__(self) -> None:
+        self.last = -1
+
+    def allows(self, token: int) -> bool:
+        return token != PAD and (token > self.last or (token == EOS and self.last >= 0))
+
+    def push(self, token: int) -> None:
+        self.last = token
+
+
+def rising_row(seed: int) -> list[int]:
+    """One row by itself: the likelier of two that may follow, EOS where neither may."""
+    order, tokens = Rising(), [PAD]
+    while tokens[-1] != EOS and len(tokens) <= MAX_TOKENS:
+        best = np.argsort(-logits_of(seed, tokens))[:2].tolist()
+        tokens.append(next((token for token in best if order.allows(token)), EOS))
+        order.push(tokens[-1])
+    return tokens[1:]
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_what_may_not_follow_is_passed_over(rows: int) -> None:
+    rules = GenerationRules("ordered", MAX_TOKENS, new_order=Rising)  # type: ignore[arg-type]
+    found = written_by(rows, range(40), rules)
+    assert {seed: written.tokens.tolist() for seed, written in found.items()} == {n: rising_row(n) for n in range(40)}
+    passed_over = [seed for seed in range(40) if rising_row(seed)[0] != int(np.argmax(logits_of(seed, [PAD])))]
+    assert passed_over
+    assert max(map(len, map(rising_row, range(40)))) > 2

@@ -47,7 +47,7 @@ def test_a_recording_becomes_notes_that_say_where_they_come_from(heard: Transcri
     assert heard.provenance.model == "tutti-mt3-tiny"
     assert heard.provenance.weights_sha256 == find_card("tutti-mt3-tiny").sha256
     rules = heard.provenance.options["rules"]
-    assert (rules["variant"], rules["quirks"], rules["decoding"]) == ("corrected", [], "greedy")
+    assert (rules["variant"], rules["quirks"], rules["decoding"]) == ("corrected", [], "ordered")
     assert heard.provenance.options["tokens"]["rows"] == 5
     assert all(note.confidence is not None and 0 < note.confidence <= 1 for note in heard.notes)
     assert all(note.offset_s <= heard.duration_s + 2.1 for note in heard.notes)
