@@ -22,6 +22,7 @@ NOTES = st.lists(
 
 @given(NOTES)
 def test_whatever_a_segment_has_is_allowed(notes: list[Note]) -> None:
+    """As long as a pitch is not struck again within 50 ms."""
     order = TokenOrder(CODEC, 204)
     for token in segment_tokens(notes, 50, 254, CODEC):
         assert order.allows(token)

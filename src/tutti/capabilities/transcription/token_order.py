@@ -1,7 +1,7 @@
 """What may follow in a segment's tokens, as `note_tokens` writes them: times rise, and so does what happens at one.
 
 A network that has lost its place in a busy segment repeats itself or goes back in time until its tokens run out. What
-no segment can have is passed over.
+no segment can have is passed over, and strokes of one pitch closer together than anybody plays.
 """
 
 from __future__ import annotations

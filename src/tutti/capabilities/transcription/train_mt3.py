@@ -96,7 +96,7 @@ class Writing(Table):
     shortest: int = Field(48, ge=1)
     """Tokens that a segment may have at the beginning: in few events it shows sooner which sound is which token."""
     longest: int = Field(320, ge=1)
-    """And in the last quarter of the steps: the few segments that have more would take a quarter of the time."""
+    """And in the last quarter of the steps; longer ones are few and take long."""
     batch: int = Field(16, ge=1)
     transpose: int = Field(6, ge=0, le=12)
     """Semitones up or down, by which what was heard and what is written of it are moved."""
