@@ -27,18 +27,19 @@ def main(command_line: Sequence[str] | None = None) -> None:
     said = _arguments(command_line)
     torch.set_num_threads(said.threads)
     checkouts: dict[Checkout, Path] = dict(said.checkout)
-    results = []
+    versions = {name: version(name) for name in ("torch", "numpy", "onnxruntime")}
+    results, text = [], ""
     for system in SYSTEMS:
         python = _python(system, said)
         if system.model in said.models and python and all(name in checkouts for name in system.checkouts):
             print(f"{system.title} ...", file=sys.stderr)
             results.append(compare(system, python, checkouts, said.segments, said.threads))
+            text = render_report(results, describe(said.threads, versions))
+            if said.write:  # after each, as all together take most of an hour
+                DOCUMENT.write_text(replace_section(DOCUMENT.read_text(), "parity", text))
     if not results:
         sys.exit("Nothing to compare. Name checkouts with --checkout and an interpreter with --mt3-python.")
-    text = render_report(results, describe(said.threads, {"torch": version("torch"), "numpy": version("numpy")}))
     print(text)
-    if said.write:
-        DOCUMENT.write_text(replace_section(DOCUMENT.read_text(), "parity", text))
 
 
 def _python(system: System, said: argparse.Namespace) -> Path | None:

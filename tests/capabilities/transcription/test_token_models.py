@@ -201,13 +201,19 @@ def test_yourmt3_writes_one_program_for_a_group() -> None:
     adapter = ymt3_plus.ADAPTER
     written = []
     for kept in (frozenset(), frozenset({"grouped_programs"})):
-        convert = token_models.to_note(Settings(adapter, "greedy", kept, 1))
         notes = [TokenNote(0.0, 1.0, 60, program, False, 100, None, 0) for program in (0, 40, 53, 100, 101)]
-        written.append([convert(note).program for note in notes])
+        written.append([note.program for note in token_models.to_notes(notes, Settings(adapter, "greedy", kept, 1))])
     assert written == [[0, 40, 53, 53, 52], [0, 48, 48, 65, 53]]
     kept_groups = frozenset({"grouped_programs"})
     assert banned(adapter, programs=(65,), kept=kept_groups) == set(range(128)) - {100}
     assert banned(adapter, programs=(64,), kept=kept_groups) == set(range(128)) - set(range(64, 72))
+
+
+def test_notes_that_the_network_doubts_are_dropped_where_the_model_says_so() -> None:
+    notes = [TokenNote(0.0, 1.0, 60 + n, 0, False, 100, sure, 0) for n, sure in enumerate((0.1, 0.3, 0.31, None))]
+    for least, kept in ((0.0, [60, 61, 62, 63]), (0.3, [61, 62, 63])):
+        settings = Settings(replace(mt3_pytorch.ADAPTER, least_confidence=least), "greedy", frozenset(), 1)
+        assert [note.pitch for note in token_models.to_notes(notes, settings)] == kept
 
 
 def test_the_corrected_position_table_is_magentas() -> None:

@@ -17,7 +17,7 @@ from tutti.audio.reading import Source, open_stream
 from tutti.capabilities.transcription.generation import Row, RowKey, generate
 from tutti.capabilities.transcription.hearing_tokens import ENCODED_AT_ONCE, nothing_before, remembered
 from tutti.capabilities.transcription.segments import features_of, segments_of
-from tutti.capabilities.transcription.token_models import TokenModel, to_note
+from tutti.capabilities.transcription.token_models import TokenModel, to_notes
 from tutti.capabilities.transcription.token_notes import note_builder
 from tutti.capabilities.transcription.token_rows import TokenRow
 from tutti.errors import AudioEmptyError
@@ -80,7 +80,7 @@ class Lifecycle:
         adapter = settings.adapter
         builder = note_builder(adapter.notes, settings.kept, adapter.channels)
         notes = [note for segment in rows for note in builder.push(segment)]
-        return Notes.of(map(to_note(settings), [*notes, *builder.finish(duration_s)]))
+        return Notes.of(to_notes([*notes, *builder.finish(duration_s)], settings))
 
 
 class _Desk:

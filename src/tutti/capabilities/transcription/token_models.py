@@ -21,7 +21,7 @@ from tutti.errors import Cancelled, CardError, InputError, OptionError
 from tutti.music.notes import Note, Notes
 from tutti.weights.cards import Card, find_card
 
-__all__ = ["MIN_NOTE_S", "TokenModel", "hear", "hear_many", "hear_notes", "open_model", "prepare", "to_note"]
+__all__ = ["MIN_NOTE_S", "TokenModel", "hear", "hear_many", "hear_notes", "open_model", "prepare", "to_notes"]
 
 MIN_NOTE_S = 0.0
 """The shortest note of these models is 10 ms, by their own rules."""
@@ -144,7 +144,7 @@ def hear_many(
     written_s: dict[int, float] = {}
     for event in hear_all(sources, model.backend, model.settings, _check(cancelled)):
         if isinstance(event, NewNotes):
-            notes.setdefault(event.number, []).extend(map(to_note(model.settings), event.notes))
+            notes.setdefault(event.number, []).extend(to_notes(event.notes, model.settings))
             written_s[event.number] = event.written_s
             if on_progress is not None:
                 total_s = event.duration_s if len(written_s) == 1 else 0.0
@@ -159,12 +159,11 @@ def hear_many(
 def hear_notes(source: Source, options: Options, cancelled: IsCancelled | None) -> Iterator[Notes]:
     """The notes of `source` in parts, each as soon as no later segment can change it."""
     model = prepare(options)
-    to_final = to_note(model.settings)
     for event in hear_all([source], model.backend, model.settings, _check(cancelled)):
         if isinstance(event, Failed):
             raise event.error
-        if isinstance(event, NewNotes) and event.notes:
-            yield Notes.of(map(to_final, event.notes))
+        if isinstance(event, NewNotes) and (notes := to_notes(event.notes, model.settings)):
+            yield Notes.of(notes)
 
 
 def _check(cancelled: IsCancelled | None) -> Callable[[], None]:
@@ -175,14 +174,15 @@ def _check(cancelled: IsCancelled | None) -> Callable[[], None]:
     return check
 
 
-def to_note(settings: Settings) -> Callable[[TokenNote], Note]:
-    """What makes notes with General MIDI programs of a model's."""
+def to_notes(written: Iterable[TokenNote], settings: Settings) -> list[Note]:
+    """Notes with General MIDI programs of a model's, without those that it was not sure enough of."""
     to_program = _to_program(settings.adapter, settings.kept)
-
-    def convert(note: TokenNote) -> Note:
-        return replace(note.to_note(), program=0 if note.is_drum else to_program(note.program))
-
-    return convert
+    least = settings.adapter.least_confidence
+    return [
+        replace(note.to_note(), program=0 if note.is_drum else to_program(note.program))
+        for note in written
+        if note.confidence is None or note.confidence >= least
+    ]
 
 
 def _transcription(model: TokenModel, options: Options, ended: Ended, notes: list[Note]) -> Transcription:
@@ -218,6 +218,7 @@ def _provenance(model: TokenModel, options: Options, ended: Ended) -> Provenance
         "front_end": asdict(adapter.front_end),
         "position_table": adapter.network.positions,
         "memory_rows": adapter.memory_rows,
+        "least_confidence": adapter.least_confidence,
         "velocities": "heard" if adapter.codec.velocity_bins > 1 else "unknown, the same for all",
         "resampler": f"soxr {QUALITY}",
     }

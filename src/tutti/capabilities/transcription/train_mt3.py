@@ -31,9 +31,10 @@ from tutti.capabilities.transcription.families import family_of_program, program
 from tutti.capabilities.transcription.models.mt3_network import Mt3Network
 from tutti.capabilities.transcription.models.note_stem import (
     NOTE_FEATURES,
+    STEM_FEATURES,
     NotesOfBands,
     NoteStem,
-    decided,
+    as_read,
     note_features,
 )
 from tutti.capabilities.transcription.models.tutti_notes import LOWEST_PITCH, PITCHES, STEP, NotesNetConfig
@@ -198,7 +199,7 @@ def _learn_to_hear(recipe: Recipe, draw: _Draw, run: _Run) -> Path:
 
 def _learn_to_write(recipe: Recipe, segments: _Segments, run: _Run) -> Path:
     torch.manual_seed(recipe.seed)
-    network = Mt3Network(recipe.network, NOTE_FEATURES)
+    network = Mt3Network(recipe.network, STEM_FEATURES)
     begin_well(network, recipe.network, CODEC, FRONT_END.frames / STEP / FRONT_END.segment_s)
     writing = recipe.writing
     schedule = Schedule(writing.steps, writing.learning_rate, writing.warmup_steps, clip_norm=1.0)
@@ -354,7 +355,7 @@ def _collated(segments: Sequence[tuple[NDArray[np.uint8], list[int]]]) -> dict[s
         targets[row, : len(ids)] = ids
         tokens[row, 1 : len(ids)] = ids[:-1]
     return {
-        "features": decided(torch.from_numpy(np.stack([heard for heard, _ in segments])).float() / _FULL_SCALE),
+        "features": as_read(torch.from_numpy(np.stack([heard for heard, _ in segments])).float() / _FULL_SCALE),
         "tokens": torch.from_numpy(tokens),
         "targets": torch.from_numpy(targets),
     }

@@ -99,6 +99,8 @@ class Adapter:
     """Encoder states that remember the segment before (MR-MT3's L_agg)."""
     has_memory: bool = False
     """Whether the file has the memory's layers, used or not."""
+    least_confidence: float = 0.0
+    """Notes that the network was less sure of are dropped: upstream's models keep them all."""
     quirks: frozenset[Quirk] = frozenset()
     """The upstream quirks that concern this model."""
     file_settings: tuple[FileSetting, ...] = ()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tutti.capabilities.transcription.models.adapter import Adapter
-from tutti.capabilities.transcription.models.note_stem import NOTE_FEATURES, NoteStem
+from tutti.capabilities.transcription.models.note_stem import STEM_FEATURES, NoteStem
 from tutti.capabilities.transcription.models.perceiver_tf import PerceiverNetwork
 from tutti.nets.folding import fold_batch_norms
 from tutti.nets.t5 import T5Decoder, T5Encoder
@@ -68,7 +68,7 @@ def build_network(adapter: Adapter) -> Mt3Network | PerceiverNetwork:
         return PerceiverNetwork(adapter.perceiver, adapter.network, adapter.channels)
     if adapter.has_note_stem:
         stem = fold_batch_norms(NoteStem(adapter.front_end))
-        return Mt3Network(adapter.network, NOTE_FEATURES, stem)
+        return Mt3Network(adapter.network, STEM_FEATURES, stem)
     features = adapter.front_end.features if adapter.is_projected else None
     if adapter.has_memory:
         return MemoryNetwork(adapter.network, features, adapter.memory_rows)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tutti.audio.log_frequency import NOTES_FRONT_END
 from tutti.audio.segment_features import SegmentFrontEnd, mel_centres_hz
 from tutti.capabilities.transcription.families import FAMILIES
+from tutti.capabilities.transcription.models.next_events import NEXT_FEATURES, next_events
 from tutti.capabilities.transcription.models.tutti_notes import PITCHES, STEP, NotesNet, NotesNetConfig, Predictions
 from tutti.music.drum_kit import DRUM_CLASSES
 
@@ -27,8 +28,10 @@ __all__ = [
     "LEVEL_SHIFT",
     "NOTE_FEATURES",
     "SHARPNESS",
+    "STEM_FEATURES",
     "NoteStem",
     "NotesOfBands",
+    "as_read",
     "bands_to_bins",
     "decided",
     "note_features",
@@ -36,6 +39,9 @@ __all__ = [
 
 NOTE_FEATURES = 2 * STEP * PITCHES + len(FAMILIES) * PITCHES + STEP * len(DRUM_CLASSES)
 """Of a step: both frames' onsets and both frames' sounding pitches, then families by pitch, then both frames' drums."""
+
+STEM_FEATURES = NOTE_FEATURES + NEXT_FEATURES
+"""Of a step, as T5 reads it."""
 
 LATE_FRAMES = 4
 """A frame of the MT3 family begins at its time and sees 128 ms from there, so its middle is four frames of 16 ms on."""
@@ -65,14 +71,14 @@ class NotesOfBands(nn.Module):
 
 
 class NoteStem(nn.Module):
-    """Segments (batch, frames, 2 · bands) to (batch, frames / STEP, NOTE_FEATURES)."""
+    """Segments (batch, frames, 2 · bands) to (batch, frames / STEP, STEM_FEATURES)."""
 
     def __init__(self, front_end: SegmentFrontEnd) -> None:
         super().__init__()
         self.hearing = NotesOfBands(front_end)
 
     def forward(self, frames: Tensor) -> Tensor:
-        return decided(note_features(self.hearing(frames)))
+        return as_read(note_features(self.hearing(frames)))
 
 
 def note_features(predicted: Predictions) -> Tensor:
@@ -82,6 +88,11 @@ def note_features(predicted: Predictions) -> Tensor:
     family = predicted.family.softmax(1).permute(0, 2, 1, 3) * sounds[:, :, None]
     drums = torch.unflatten(predicted.drum_onset.sigmoid(), 1, (-1, STEP))
     return torch.cat([part.flatten(2) for part in (onset, frame, family, drums)], dim=-1)
+
+
+def as_read(features: Tensor) -> Tensor:
+    """(batch, steps, STEM_FEATURES) of what `note_features` gives: families decided for, and what comes next."""
+    return torch.cat([decided(features), next_events(features)], dim=-1)
 
 
 def decided(features: Tensor) -> Tensor:

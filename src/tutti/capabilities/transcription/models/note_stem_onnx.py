@@ -5,9 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from onnx import TensorProto
 
 from tutti.audio.segment_features import SegmentFrontEnd
 from tutti.capabilities.transcription.families import FAMILIES
+from tutti.capabilities.transcription.models.next_events import (
+    BEGINS_FROM,
+    PEAK_FRAMES,
+    SOUNDS_FROM,
+    codes_of_frames,
+)
 from tutti.capabilities.transcription.models.note_stem import (
     LATE_FRAMES,
     LEVEL_SCALE,
@@ -26,7 +33,7 @@ _NOTES = "stem.hearing.notes"
 
 
 def add_note_stem(graph: Graph, frames: str, front_end: SegmentFrontEnd) -> str:
-    """`frames` (rows, frames, 2 · bands) to what the stem hears, (rows, frames / STEP, NOTE_FEATURES)."""
+    """`frames` (rows, frames, 2 · bands) to what the stem hears, (rows, frames / STEP, STEM_FEATURES)."""
     return _Writer(graph, front_end, NotesNetConfig()).whole(frames)
 
 
@@ -121,5 +128,46 @@ class _Writer:
         drum_features = STEP * len(DRUM_CLASSES)
         flat = graph.add("Reshape", by_step, graph.constant([0, 0, NOTE_FEATURES - drum_features]))
         hits = graph.add("Sigmoid", self._slice(drums, 0, drum_features, axis=1))
-        hits = graph.add("Transpose", graph.add("Squeeze", hits, graph.constant([3])), perm=[0, 2, 1])
-        return graph.add("Concat", flat, hits, axis=2)
+        hits = graph.add("Squeeze", hits, graph.constant([3]))  # (rows, STEP · classes, steps)
+        flat_hits = graph.add("Transpose", hits, perm=[0, 2, 1])
+        hits = graph.add("Reshape", hits, graph.constant([0, STEP, len(DRUM_CLASSES), -1]))
+        hits = graph.add("Transpose", hits, perm=[0, 1, 3, 2])
+        strikes = graph.add("Concat", self._by_frame(onset), self._by_frame(hits), axis=1)
+        return graph.add("Concat", flat, flat_hits, *self._next_events(strikes, self._by_frame(frame)), axis=2)
+
+    def _by_frame(self, x: str) -> str:
+        """(rows, STEP, steps, n) to (rows, n, frames)."""
+        turned = self.graph.add("Transpose", x, perm=[0, 3, 2, 1])
+        return self.graph.add("Reshape", turned, self.graph.constant([0, 0, self.front_end.frames]))
+
+    def _next_events(self, strikes: str, sounds: str) -> tuple[str, str]:
+        """As `next_events` has it: codes of the next begins, and of the next ends."""
+        graph, half = self.graph, PEAK_FRAMES // 2
+        likeliest = graph.add("MaxPool", strikes, kernel_shape=[PEAK_FRAMES], pads=[half, half])
+        is_peak = graph.add(
+            "And", graph.add("Equal", strikes, likeliest), graph.add("Greater", strikes, self._before(strikes))
+        )
+        is_begin = graph.add("And", is_peak, self._is_from(BEGINS_FROM, strikes))
+        was_held = self._is_from(SOUNDS_FROM, self._before(sounds))
+        is_end = graph.add("And", was_held, graph.add("Not", self._is_from(SOUNDS_FROM, sounds)))
+        return self._next_codes(is_begin), self._next_codes(is_end)
+
+    def _before(self, x: str) -> str:
+        """What was a frame earlier; 0 at first."""
+        return self.graph.add("Pad", x, self.graph.constant([0, 0, 1, 0, 0, -1]))
+
+    def _is_from(self, least: float, x: str) -> str:
+        return self.graph.add("GreaterOrEqual", x, self.graph.constant(np.float32(least)))
+
+    def _next_codes(self, happens: str) -> str:
+        """Of what `happens` (rows, n, frames), the code of the first time from each step on."""
+        graph, count = self.graph, self.front_end.frames
+        frames = np.arange(count, dtype=np.float32)
+        to_come = np.where(frames >= frames[::STEP, None], frames, count)  # (steps, frames)
+        somewhere = graph.add("ReduceMax", graph.add("Cast", happens, to=TensorProto.FLOAT), graph.constant([1]))
+        somewhere = graph.add("Cast", somewhere, to=TensorProto.BOOL)  # (rows, 1, frames)
+        coming = graph.add("Where", somewhere, graph.constant(to_come), graph.constant(np.float32(count)))
+        number = graph.add(
+            "Cast", graph.add("ReduceMin", coming, graph.constant([2]), keepdims=0), to=TensorProto.INT64
+        )
+        return graph.add("Gather", graph.constant(codes_of_frames(count)), number)
