@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tutti.errors import StrictLoadingError, WeightsError
 from tutti.weights import opening
 from tutti.weights.native import read_table
-from tutti.weights.opening import load_strict, open_strict, read_safetensors
+from tutti.weights.opening import NoFirstWeights, load_strict, open_strict, read_safetensors
 
 
 class Net(nn.Module):
@@ -52,6 +52,19 @@ def test_a_file_is_opened_into_its_network(tmp_path: Path, metadata: dict[str, s
     network = Net()
     assert open_strict(network, tmp_path / "x.safetensors", "net") == (metadata or {})
     assert torch.equal(network.layer.weight, weights()["layer.weight"])
+
+
+def test_a_network_for_a_file_is_built_without_drawing_weights(tmp_path: Path) -> None:
+    save_file(weights(), tmp_path / "x.safetensors")
+    before = torch.get_rng_state()
+    with NoFirstWeights():
+        network = Net()
+        nn.Embedding(3, 2)
+        bounds = torch.linspace(0, 1, 3)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert bounds.tolist() == [0, 0.5, 1]
+    open_strict(network, tmp_path / "x.safetensors", "net")
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in weights().items())
 
 
 def test_weights_may_be_kept_in_half_the_bits(tmp_path: Path) -> None:

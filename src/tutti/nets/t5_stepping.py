@@ -25,6 +25,7 @@ StepPrecision = Literal["fp32", "bf16", "int8"]
 """`int8`: weights in 8 bits, one scale per output; what goes in is quantised on the way (CPU only)."""
 
 _FIRST_LENGTH = 64
+_PACKED_FOR_ROWS = 32
 
 _Linear = Callable[[Tensor], Tensor]
 
@@ -167,13 +168,11 @@ class _Layer:
         return self._qkv(self._normed(0, x)).view(len(x), 3, self.heads, self.head_width).unbind(1)
 
     def attended(self, queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        heard = F.scaled_dot_product_attention(queries[:, :, None], keys, values, attn_mask=mask, scale=1.0)
-        return self._out(heard.reshape(len(queries), -1))
+        return self._out(_attended(queries, keys, values, mask))
 
     def cross_attended(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        queries = self._cross_q(self._normed(1, x)).view(len(x), self.heads, 1, self.head_width)
-        heard = F.scaled_dot_product_attention(queries, keys, values, scale=1.0)
-        return self._cross_out(heard.reshape(len(x), -1))
+        queries = self._cross_q(self._normed(1, x)).view(len(x), self.heads, self.head_width)
+        return self._cross_out(_attended(queries, keys, values, None))
 
     def fed(self, x: Tensor) -> Tensor:
         gate, up = self._gate_up(self._normed(2, x)).chunk(2, dim=1)
@@ -184,14 +183,41 @@ class _Layer:
         return F.rms_norm(x.float(), weight.shape, weight, NORM_EPSILON).to(x.dtype)
 
 
+def _attended(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """What single `queries` (rows, heads, head width) find in `keys` and `values` (rows, heads, length, head width).
+
+    `mask` (rows, 1, 1, length) is true where there is something to hear.
+    """
+    queries = queries[:, :, None]
+    if queries.is_cpu and queries.dtype == torch.bfloat16:  # two products take a third of the time of torch's kernel
+        scores = queries @ keys.transpose(2, 3)
+        scores = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
+        return (scores.softmax(dim=3) @ values).flatten(1)
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=1.0).flatten(1)
+
+
 def _linear(parts: Sequence[nn.Linear], precision: StepPrecision, dtype: torch.dtype) -> _Linear:
     """One product for the outputs of all `parts`, side by side."""
     weight = torch.cat([part.weight.detach() for part in parts])
     if precision == "int8":
         return _quantised(weight)
+    weight = weight.to(dtype)
+    if weight.is_cpu and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return _packed(weight)
     # inputs by outputs, in memory as well: with few rows that is several times faster than F.linear's order
-    matrix = weight.to(dtype).t().contiguous()
+    matrix = weight.t().contiguous()
     return lambda x: x @ matrix
+
+
+def _packed(weight: Tensor) -> _Linear:
+    """By oneDNN, its weights laid out beforehand: with 8 to 32 rows two to three times as fast as torch's product."""
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS)
+
+    def linear(x: Tensor) -> Tensor:
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
+        return product
+
+    return linear
 
 
 def _quantised(weight: Tensor) -> _Linear:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from tutti.errors import StrictLoadingError
 from tutti.weights.native import not_safetensors, read_table
 
-__all__ = ["Form", "compare", "load_strict", "open_strict", "read_safetensors"]
+__all__ = ["Form", "NoFirstWeights", "compare", "load_strict", "open_strict", "read_safetensors"]
 
 _LISTED = 8
+_DRAWS = (nn.init.kaiming_uniform_, nn.init.uniform_, nn.init.normal_)
+
+
+class NoFirstWeights(TorchFunctionMode):
+    """`with NoFirstWeights():` networks are built without drawing weights, for those that `open_strict` fills."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _DRAWS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
 
 
 class Form(NamedTuple):

@@ -22,7 +22,7 @@ from tutti.weights.cards import Card
 from tutti.weights.devices import choose_device, choose_precision
 from tutti.weights.loaded import LOADED, with_cpu_fallback
 from tutti.weights.native import read_table
-from tutti.weights.opening import open_strict
+from tutti.weights.opening import NoFirstWeights, open_strict
 from tutti.weights.store import identified, path_of
 
 __all__ = ["TorchBackend", "build_backend", "open_backend"]
@@ -94,6 +94,7 @@ def build_backend(
     path: Path, adapter: Adapter, name: str, device: torch.device, precision: StepPrecision
 ) -> TorchBackend:
     """The network of `adapter` with the weights of the model `name` at `path`. Raises WeightsError."""
-    network = build_network(adapter)
+    with NoFirstWeights():
+        network = build_network(adapter)
     open_strict(network, path, name)
     return TorchBackend(network.eval().to(device), device, precision)
