@@ -36,7 +36,7 @@ def render_report(results: Sequence[Comparison], conditions: str) -> str:
             "onnxruntime",
             "ratio",
             "processor time",
-            "its tokens",
+            "rows as torch's",
             "torch, one row",
             "ratio",
             "processor time",
@@ -64,7 +64,7 @@ def _speed(result: Comparison) -> list[str]:
     upstream = result.upstream
     cells = [result.title, f"{upstream.by_clock:.0f}"]
     cells += _beside(result.ours, upstream) + _beside(result.onnx, upstream)
-    cells.append("the same" if result.are_onnx_tokens_equal else "others")
+    cells.append(f"{result.onnx_equal_rows} of {result.rows}")
     return cells + _beside(result.alone, upstream)
 
 
