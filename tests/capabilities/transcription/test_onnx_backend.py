@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import tutti
 from tests.capabilities.transcription.small_models import (
     ADAPTERS,
     SmallModel,
@@ -32,6 +33,7 @@ from tutti.errors import DeviceError, HashMismatchError, OptionError, WeightsErr
 from tutti.settings import settings
 from tutti.weights.cards import Card, load_cards
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 ANY_CARD = next(iter(load_cards().values()))
 
 
@@ -74,6 +76,18 @@ def test_states_are_those_of_torch_however_many_segments_come_at_once(both: Any)
     assert expected.std(axis=0).max() > 1e-3
     np.testing.assert_allclose(np.stack(theirs.encode(frames)), expected, atol=1e-5)
     np.testing.assert_allclose(np.stack(theirs.encode(frames[3:4])), expected[3 * 13 : 4 * 13], atol=1e-5)
+
+
+def test_the_shipped_model_hears_a_recording_as_in_torch(tmp_path: Path) -> None:
+    """Real sound has pitches that hardly sound, and what is decided about them must be the same."""
+    steps = tutti.load_model("tutti-mt3-tiny", device="cpu").steps()
+    ours, adapter = steps.model.backend, steps.model.settings.adapter
+    export_network(ours.network, adapter, tmp_path / "onnx", "fp32", ANY_CARD, {})  # type: ignore[attr-defined]
+    theirs = OnnxBackend(tmp_path / "onnx", adapter, "fp32")
+    for name in ("guitar_solo", "drum_groove"):
+        frames = steps.preprocess(EXAMPLES / f"{name}.flac").values
+        states = [torch.stack(list(ours.encode(frames))).numpy(), np.stack(theirs.encode(frames))]
+        np.testing.assert_allclose(*states, atol=1e-4)
 
 
 def test_without_states_to_keep_the_memory_is_left_out(both: Any) -> None:

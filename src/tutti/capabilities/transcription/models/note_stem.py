@@ -24,6 +24,7 @@ from tutti.music.drum_kit import DRUM_CLASSES
 
 __all__ = [
     "LATE_FRAMES",
+    "LEAST_SHARP",
     "LEVEL_SCALE",
     "LEVEL_SHIFT",
     "NOTE_FEATURES",
@@ -49,9 +50,8 @@ LATE_FRAMES = 4
 LEVEL_SCALE, LEVEL_SHIFT = 2.953, -1.168
 """From MT3's log levels, -12 to 5 as 0 to 1, to those `tutti-notes` knows, -100 to 0 dB re full scale as 0 to 2."""
 
-
-SHARPNESS = 4
-"""Power of a family's probability when one is decided for."""
+SHARPNESS, LEAST_SHARP = 4, 1e-12
+"""Power of a family's probability when one is decided for; less than this is none, where a pitch hardly sounds."""
 
 
 class NotesOfBands(nn.Module):
@@ -103,7 +103,7 @@ def decided(features: Tensor) -> Tensor:
     first, last = 2 * STEP * PITCHES, (2 * STEP + len(FAMILIES)) * PITCHES
     family = torch.unflatten(features[..., first:last], -1, (len(FAMILIES), PITCHES))
     sharp = family**SHARPNESS
-    share = sharp / sharp.sum(-2, keepdim=True).clamp_min(1e-12)
+    share = sharp / sharp.sum(-2, keepdim=True).clamp_min(LEAST_SHARP)
     settled = (share * family.sum(-2, keepdim=True)).flatten(-2)
     return torch.cat([features[..., :first], settled, features[..., last:]], dim=-1)
 

@@ -17,6 +17,7 @@ from tutti.capabilities.transcription.models.next_events import (
 )
 from tutti.capabilities.transcription.models.note_stem import (
     LATE_FRAMES,
+    LEAST_SHARP,
     LEVEL_SCALE,
     LEVEL_SHIFT,
     NOTE_FEATURES,
@@ -120,10 +121,9 @@ class _Writer:
         onset = graph.add("Sigmoid", self._slice(out, 0, STEP, axis=1))
         frame = graph.add("Sigmoid", self._slice(out, 2 * STEP, STEP, axis=1))
         sounds = graph.add("ReduceMax", graph.add("Max", onset, frame), graph.constant([1]), keepdims=1)
-        family = self._slice(out, 3 * STEP + 1, len(FAMILIES), axis=1)
-        family = graph.add("Mul", family, graph.constant(np.float32(SHARPNESS)))  # as `decided` has it, after a softmax
-        family = graph.add("Mul", graph.add("Softmax", family, axis=1), sounds)
-        by_pitch = graph.add("Concat", onset, frame, family, axis=1)  # (rows, 2 · STEP + families, steps, 88)
+        family = graph.add("Softmax", self._slice(out, 3 * STEP + 1, len(FAMILIES), axis=1), axis=1)
+        settled = self._decided(graph.add("Mul", family, sounds))
+        by_pitch = graph.add("Concat", onset, frame, settled, axis=1)  # (rows, 2 · STEP + families, steps, 88)
         by_step = graph.add("Transpose", by_pitch, perm=[0, 2, 1, 3])
         drum_features = STEP * len(DRUM_CLASSES)
         flat = graph.add("Reshape", by_step, graph.constant([0, 0, NOTE_FEATURES - drum_features]))
@@ -134,6 +134,13 @@ class _Writer:
         hits = graph.add("Transpose", hits, perm=[0, 1, 3, 2])
         strikes = graph.add("Concat", self._by_frame(onset), self._by_frame(hits), axis=1)
         return graph.add("Concat", flat, flat_hits, *self._next_events(strikes, self._by_frame(frame)), axis=2)
+
+    def _decided(self, family: str) -> str:
+        """`family` (rows, families, steps, 88) as `decided` leaves it."""
+        graph, axis = self.graph, self.graph.constant([1])
+        sharp = graph.add("Pow", family, graph.constant(np.float32(SHARPNESS)))
+        total = graph.add("Max", graph.add("ReduceSum", sharp, axis), graph.constant(np.float32(LEAST_SHARP)))
+        return graph.add("Mul", graph.add("Div", sharp, total), graph.add("ReduceSum", family, axis))
 
     def _by_frame(self, x: str) -> str:
         """(rows, STEP, steps, n) to (rows, n, frames)."""
