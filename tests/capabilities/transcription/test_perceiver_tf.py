@@ -17,7 +17,14 @@ from tutti.capabilities.transcription.models.perceiver_config import (
     RotaryKind,
     rotary_frequencies,
 )
-from tutti.capabilities.transcription.models.perceiver_tf import Attention, Mixture, PerceiverNetwork, Stem, rotate
+from tutti.capabilities.transcription.models.perceiver_tf import (
+    Attention,
+    Mixture,
+    PerceiverNetwork,
+    Stem,
+    rotary_turns,
+    rotate,
+)
 from tutti.capabilities.transcription.models.renaming import rename
 from tutti.nets.folding import fold_batch_norms
 from tutti.nets.t5_config import T5Config
@@ -177,9 +184,16 @@ def test_a_mixture_answers_places_in_any_order_alike() -> None:
     torch.testing.assert_close(experts(x[:, shuffled]), experts(x)[:, shuffled], atol=1e-6, rtol=1e-5)
 
 
-def test_rotary_tables_are_those_in_the_published_files() -> None:
-    np.testing.assert_allclose(rotary_frequencies("pixel", 8), [np.pi, 5 * np.pi], rtol=1e-6)
-    np.testing.assert_allclose(rotary_frequencies("lang", 8), [1, 0.01], rtol=1e-6)
+def test_rotary_tables_are_those_in_the_published_files_to_the_last_digit() -> None:
+    """Which of two experts is chosen can hang on it: float32 all the way, as upstream has it."""
+    pixel, lang = torch.linspace(1, 5, 2) * torch.pi, 1 / (10_000 ** (torch.arange(0, 4, 2).float() / 4))
+    np.testing.assert_array_equal(rotary_frequencies("pixel", 8), pixel.numpy())
+    np.testing.assert_array_equal(rotary_frequencies("lang", 8), lang.numpy())
+    for kind, places, frequencies in (("pixel", torch.linspace(-1, 1, 26), pixel), ("lang", torch.arange(110), lang)):
+        cosines, sines = rotary_turns(kind, 8, len(places))  # type: ignore[arg-type]
+        angles = places[:, None] * frequencies
+        np.testing.assert_array_equal(cosines, angles.cos().numpy())
+        np.testing.assert_array_equal(sines, angles.sin().numpy())
 
 
 @pytest.mark.parametrize("kind", ["pixel", "lang"])

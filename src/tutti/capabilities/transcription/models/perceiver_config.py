@@ -1,15 +1,14 @@
-"""The sizes of YourMT3+'s Perceiver-TF encoder, and its rotary tables. No framework."""
+"""The sizes of YourMT3+'s Perceiver-TF encoder, and its rotary frequencies. No framework."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHANNEL_NAMES", "PerceiverConfig", "RotaryKind", "rotary_frequencies", "rotary_positions", "rotary_turns"]
+__all__ = ["CHANNEL_NAMES", "PerceiverConfig", "RotaryKind", "rotary_frequencies"]
 
 RotaryKind = Literal["pixel", "lang"]
 """`pixel`: places spread evenly over -1...1, whatever their number. `lang`: places counted from 0."""
@@ -62,17 +61,5 @@ def rotary_frequencies(kind: RotaryKind, heads: int) -> NDArray[np.float32]:
     """
     turned = heads // 2
     if kind == "pixel":
-        return (np.linspace(1, 5, turned // 2) * np.pi).astype(np.float32)
+        return np.linspace(1, 5, turned // 2, dtype=np.float32) * np.float32(np.pi)
     return (10_000.0 ** -(np.arange(0, turned, 2) / turned)).astype(np.float32)
-
-
-def rotary_positions(kind: RotaryKind, length: int) -> NDArray[np.float32]:
-    """(length,) places of a sequence."""
-    return np.linspace(-1, 1, length, dtype=np.float32) if kind == "pixel" else np.arange(length, dtype=np.float32)
-
-
-@lru_cache(maxsize=32)
-def rotary_turns(kind: RotaryKind, heads: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Cosines and sines (length, heads // 4) of the angles at every place, shared between callers."""
-    angles = rotary_positions(kind, length)[:, None] * rotary_frequencies(kind, heads)
-    return np.cos(angles), np.sin(angles)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from tutti.capabilities.transcription.models.perceiver_config import PerceiverConfig, RotaryKind, rotary_turns
+from tutti.capabilities.transcription.models.perceiver_config import PerceiverConfig, RotaryKind
+from tutti.capabilities.transcription.models.perceiver_tf import rotary_turns
 from tutti.nets.onnx_graph import MICROSOFT, Graph, Weights
 
 __all__ = ["perceiver_graph"]

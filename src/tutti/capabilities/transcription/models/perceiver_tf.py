@@ -9,11 +9,15 @@ and Chang et al., "YourMT3+" (MLSP 2024); written from the facts about upstream'
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tutti.capabilities.transcription.models.perceiver_config import PerceiverConfig, RotaryKind, rotary_turns
+from tutti.capabilities.transcription.models.perceiver_config import PerceiverConfig, RotaryKind, rotary_frequencies
 from tutti.nets.t5 import T5Decoder
 from tutti.nets.t5_config import T5Config
 
@@ -152,8 +156,9 @@ class Attention(nn.Module):
         q, k, v = (self._split(part) for part in (self.q(queries), self.k(states), self.v(states)))
         if self.is_rotary:  # upstream turns the queries and leaves the keys as they are
             q = rotate(q, self.kind)
-        heard = F.scaled_dot_product_attention(q, k, v)
-        return self.o(heard.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        # step by step as upstream does, not fused: a mixture of experts behind this hears the last digit
+        shares = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1)
+        return self.o((shares @ v).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
     def _split(self, flat: Tensor) -> Tensor:
         return torch.unflatten(flat, -1, (self.heads, -1)).transpose(1, 2)
@@ -170,6 +175,17 @@ def rotate(queries: Tensor, kind: RotaryKind) -> Tensor:
     x, y = torch.unflatten(turned, -1, (-1, 2)).unbind(-1)
     turned = torch.stack([x * cosines - y * sines, y * cosines + x * sines], dim=-1).flatten(-2)
     return torch.cat([turned, rest], dim=-1)
+
+
+@lru_cache(maxsize=32)
+def rotary_turns(kind: RotaryKind, heads: int, length: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosines and sines (length, heads // 4) of the angles at every place, shared between callers.
+
+    Rounded as torch rounds: so upstream has them.
+    """
+    places = torch.linspace(-1, 1, length) if kind == "pixel" else torch.arange(length, dtype=torch.float32)
+    angles = places[:, None] * torch.from_numpy(rotary_frequencies(kind, heads))
+    return angles.cos().numpy(), angles.sin().numpy()
 
 
 class FeedForward(nn.Module):
