@@ -24,6 +24,7 @@ from benchmarks.transcription.memory import PeakMemory
 from benchmarks.transcription.report import MEGABYTE, table
 
 MINUTES = (1, 10, 60, 120)
+TIMES_SHORTEST = 5
 RATE_HZ = 16_000
 
 
@@ -40,14 +41,8 @@ def measure(minutes: int, threads: int) -> Measured:
     with tempfile.TemporaryDirectory() as folder:
         recording = Path(folder) / "long.flac"
         _write(recording, minutes)
-        command = [
-            sys.executable,
-            "-m",
-            __name__,
-            str(recording),
-            str(threads),
-            str(5 if minutes == min(MINUTES) else 1),
-        ]
+        times = TIMES_SHORTEST if minutes == min(MINUTES) else 1
+        command = [sys.executable, "-m", __name__, str(recording), str(threads), str(times)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process, PeakMemory(process) as memory:
             said, _ = process.communicate()
             if process.returncode:

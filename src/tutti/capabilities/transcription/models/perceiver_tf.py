@@ -21,7 +21,7 @@ from tutti.capabilities.transcription.models.perceiver_config import PerceiverCo
 from tutti.nets.t5 import T5Decoder
 from tutti.nets.t5_config import T5Config
 
-__all__ = ["Attention", "Mixture", "PerceiverEncoder", "PerceiverNetwork", "Stem", "rotate"]
+__all__ = ["Attention", "Mixture", "PerceiverEncoder", "PerceiverNetwork", "Stem", "rotary_turns", "rotate"]
 
 SEGMENTS_AT_ONCE = 2
 """The convolutions take up to 58 MB per activation and segment, and are as fast on two segments as on many."""
