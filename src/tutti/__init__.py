@@ -1,4 +1,4 @@
-"""tutti listens to music and writes it down.
+"""tutti listens to music, writes it down and plays along.
 
     import tutti
 
@@ -14,13 +14,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tutti.library import drums, load_model, stream_notes, transcribe
+    from tutti.library import drums, groove, load_model, stream_notes, transcribe
 
-__all__ = ["__version__", "drums", "load_model", "stream_notes", "transcribe"]
+__all__ = ["__version__", "drums", "groove", "load_model", "stream_notes", "transcribe"]
 
 __version__ = "0.1.0"
 
-_LAZY = dict.fromkeys(("drums", "load_model", "stream_notes", "transcribe"), "tutti.library")
+_LAZY = dict.fromkeys(("drums", "groove", "load_model", "stream_notes", "transcribe"), "tutti.library")
 
 
 def __getattr__(name: str) -> Any:

@@ -93,6 +93,14 @@ CAPABILITIES: tuple[Capability, ...] = (
         takes="a recording with drums, or a link to one",
         gives="hits and an engraved drum chart",
     ),
+    Capability(
+        verb="groove",
+        module="tutti.capabilities.groove",
+        result="Groove",
+        summary="Play drum patterns in a style: MIDI for a sequencer, sound, a picture.",
+        takes="a style and a tempo, or a pattern to go on from",
+        gives="drum patterns that sound played",
+    ),
 )
 
 

@@ -4,6 +4,7 @@
     ├── UsageError                what was asked for makes no sense            exit 2   HTTP 422
     │   ├── OptionError           an option is out of range or contradicts another
     │   ├── UnknownModelError     no card of that name (HTTP 404)
+    │   ├── UnknownStyleError     no drum style of that name (HTTP 404)
     │   ├── UnknownFormatError    no writer for that suffix
     │   └── CorrectionError       a correction cannot be made to this chart
     ├── InputError                a file or stream that was given              exit 1
@@ -20,6 +21,7 @@
     │       ├── LinkGoneError     leads nowhere any more (HTTP 404)
     │       ├── LinkLimitError    leads to more bytes, sound or waiting than allowed (HTTP 413)
     │       └── LinkNotAudioError leads to something that holds no sound (HTTP 415)
+    ├── StyleError                a file that describes a drum style is malformed  exit 1   HTTP 500
     ├── OutputError               a result could not be written (disk, rights)  exit 1   HTTP 507
     │   └── EngravingError        a program that prints a score broke or outran its time (HTTP 500)
     ├── WeightsError              a model cannot be used                        exit 1   HTTP 503
@@ -66,10 +68,12 @@ __all__ = [
     "OptionError",
     "OutputError",
     "StrictLoadingError",
+    "StyleError",
     "TrainingError",
     "TuttiError",
     "UnknownFormatError",
     "UnknownModelError",
+    "UnknownStyleError",
     "UsageError",
     "WeightsError",
     "WeightsMissingError",
@@ -102,6 +106,11 @@ class OptionError(UsageError):
 
 class UnknownModelError(UsageError):
     code = "unknown_model"
+    http_status = 404
+
+
+class UnknownStyleError(UsageError):
+    code = "unknown_style"
     http_status = 404
 
 
@@ -178,6 +187,10 @@ class LinkLimitError(LinkError):
 class LinkNotAudioError(LinkError):
     code = "link_not_audio"
     http_status = 415
+
+
+class StyleError(TuttiError):
+    code = "bad_style"
 
 
 class OutputError(TuttiError):

@@ -11,11 +11,13 @@ from tutti.catalog import capability
 if TYPE_CHECKING:
     from tutti.audio.reading import Source
     from tutti.capabilities.drums.types import DrumChart
+    from tutti.capabilities.groove.run import Prompt
+    from tutti.capabilities.groove.types import Groove
     from tutti.capabilities.transcription.lifecycle import Lifecycle
     from tutti.capabilities.transcription.types import Options, Transcription
     from tutti.music.notes import Note
 
-__all__ = ["LoadedModel", "OnProgress", "drums", "load_model", "stream_notes", "transcribe"]
+__all__ = ["LoadedModel", "OnProgress", "drums", "groove", "load_model", "stream_notes", "transcribe"]
 
 OnProgress = Callable[[str, float, float], None]
 """Called as `on_progress(stage, done, total)`."""
@@ -63,6 +65,35 @@ def drums(
     row = capability("drums")
     checked = row.options({"model": model, **options})
     result: DrumChart = row.run(source, checked, on_progress=on_progress, cancelled=cancelled)
+    return result
+
+
+def groove(
+    style: str | None = None,
+    *,
+    bars: int = 4,
+    tempo_bpm: float | None = None,
+    seed: int | None = None,
+    prompt: Prompt | None = None,
+    count: int = 1,
+    on_progress: OnProgress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+    **options: Any,
+) -> Groove:
+    """Drum patterns in a style, `count` of them, `bars` long; or what is to be done with a `prompt`.
+
+    `prompt` is the path, bytes or open file of MIDI or of JSON as tutti writes it, or a Pattern. The same `seed` gives
+    the same patterns. `options` are the fields of `tutti.capabilities.groove.types.Options`, `task` among them:
+    continue, vary, humanise, fill_in, answer. `cancelled` is asked between tokens; once it says True, Cancelled is
+    raised.
+
+    Raises OptionError, UnknownStyleError, UnknownModelError, InputError, WeightsError, DeviceError (all in
+    `tutti.errors`).
+    """
+    row = capability("groove")
+    own = {"style": style, "bars": bars, "tempo_bpm": tempo_bpm, "seed": seed, "count": count}
+    checked = row.options({**own, **options})
+    result: Groove = row.run(prompt, checked, on_progress=on_progress, cancelled=cancelled)
     return result
 
 

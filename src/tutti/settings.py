@@ -4,6 +4,7 @@
 |---|---|---|
 | `TUTTI_CACHE_DIR` | where fetched weights lie | the platform's user cache folder, `tutti` |
 | `TUTTI_CARDS_DIR` | a folder of the user's own model cards | the platform's user config folder, `tutti/cards` |
+| `TUTTI_STYLES_DIR` | a folder of the user's own drum styles | the platform's user config folder, `tutti/styles` |
 | `TUTTI_OFFLINE` | `1` refuses every fetch | `0` |
 | `TUTTI_THREADS` | CPU threads of the networks | all physical cores |
 | `MODEL_URI` | where `complete_network.h5` comes from: https, http, s3 or file | none |
@@ -35,6 +36,7 @@ __all__ = ["Settings", "read_settings", "settings"]
 class Settings:
     cache_dir: Path
     cards_dir: Path
+    styles_dir: Path
     offline: bool
     threads: int | None
     """None leaves the choice to the framework."""
@@ -46,11 +48,11 @@ class Settings:
 
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Settings from a mapping of environment variables. Raises OptionError for a malformed value."""
+    config_dir = Path(platformdirs.user_config_dir("tutti", appauthor=False))
     return Settings(
         cache_dir=Path(environment.get("TUTTI_CACHE_DIR") or platformdirs.user_cache_dir("tutti", appauthor=False)),
-        cards_dir=Path(
-            environment.get("TUTTI_CARDS_DIR") or Path(platformdirs.user_config_dir("tutti", appauthor=False)) / "cards"
-        ),
+        cards_dir=Path(environment.get("TUTTI_CARDS_DIR") or config_dir / "cards"),
+        styles_dir=Path(environment.get("TUTTI_STYLES_DIR") or config_dir / "styles"),
         offline=_flag(environment, "TUTTI_OFFLINE"),
         threads=_count(environment, "TUTTI_THREADS"),
         model_uri=environment.get("MODEL_URI", "").strip() or None,

@@ -69,5 +69,6 @@ _command(
 )
 _command("mt3", "tutti.capabilities.transcription.train_mt3", "Train the small model of the MT3 family from a seed.")
 _command("drums", "tutti.capabilities.drums.train", "Train the network that hears the hits for `tutti drums`.")
+_command("groove", "tutti.capabilities.groove.train", "Train the network that writes drum patterns for `tutti groove`.")
 _command("beats", "tutti.training.beats", "Train the network that hears beats and downbeats.")
 _command("stroke-beats", "tutti.training.stroke_beats", "Train the network that reads beats from drum strokes.")

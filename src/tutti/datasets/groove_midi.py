@@ -26,20 +26,25 @@ from tutti.music.midi import read_midi_score
 from tutti.music.notes import Note
 from tutti.music.timing import TimeSignature
 
-__all__ = ["DrumTake", "drums_of", "read_take", "takes"]
+__all__ = ["DrumTake", "drums_of", "index_of", "played_take", "read_take", "takes"]
 
 _CRASH_EDGES = {55: 49, 52: 57}
 
 
-def takes(root: Path, split: str) -> list[Path]:
-    """MIDI files of one published split."""
+def index_of(root: Path) -> list[dict[str, str]]:
+    """The rows of `info.csv`. Raises TrainingError when it is not there."""
     index = root / "info.csv"
     if not index.exists():
         raise TrainingError(
             f"No Groove MIDI Dataset in {root}: info.csv is missing. docs/data.md says where to get it."
         )
     with index.open(newline="") as rows:
-        return [root / "midi" / row["midi_filename"] for row in csv.DictReader(rows) if row["split"] == split]
+        return list(csv.DictReader(rows))
+
+
+def takes(root: Path, split: str) -> list[Path]:
+    """MIDI files of one published split."""
+    return [root / "midi" / row["midi_filename"] for row in index_of(root) if row["split"] == split]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +69,12 @@ def drums_of(path: Path) -> list[Note]:
     ]
 
 
-def read_take(path: Path) -> DrumTake:
-    """One MIDI file of the set, from its click to the end of its last whole bar.
+def played_take(path: Path) -> DrumTake:
+    """One MIDI file of the set as it was played: strokes ahead of the click stay there, also ahead of the first.
 
     Drummers play some milliseconds ahead of the click, everyone by an amount of their own: the mean distance to the
-    nearest 16th or triplet is taken out, so that beats lie where they are heard. Raises OptionError for a metre that no
-    drum chart is in.
+    nearest 16th or triplet is taken out, so that beats lie where they are heard. Bars are those begun. Raises
+    OptionError for a metre that no drum chart is in.
     """
     score = read_midi_score(path)
     metre = score.time_signatures[0] if score.time_signatures else TimeSignature(4, 4)
@@ -79,17 +84,20 @@ def read_take(path: Path) -> DrumTake:
     near = positions * 12
     lines = np.where(np.abs(near - 3 * np.round(near / 3)) < np.abs(near - 4 * np.round(near / 4)), 3, 4)
     lead = float(np.mean(positions - np.round(near / lines) * lines / 12)) if len(positions) else 0.0
-    strokes = [
-        (max(0.0, float(position) - lead), note.pitch, note.velocity)
-        for position, note in zip(positions, drums, strict=True)
-    ]
-    # a stroke just ahead of the last bar line belongs to the bar that was not recorded
-    bars = max(1, int((max((s[0] for s in strokes), default=0.0) + 0.15) // metre.quarters_per_bar))
-    length = bars * metre.quarters_per_bar
-    return DrumTake(
-        tuple(sorted(stroke for stroke in strokes if stroke[0] < length - 0.15)),
-        score.tempo_map.bpm_at(0.0),
-        float(beat_quarters),
-        per_bar,
-        bars,
+    strokes = sorted(
+        (float(position) - lead, note.pitch, note.velocity) for position, note in zip(positions, drums, strict=True)
     )
+    # a stroke just ahead of a bar line belongs to the bar after it
+    bars = max(1, int((strokes[-1][0] + 0.125) // metre.quarters_per_bar) + 1) if strokes else 1
+    return DrumTake(tuple(strokes), score.tempo_map.bpm_at(0.0), float(beat_quarters), per_bar, bars)
+
+
+def read_take(path: Path) -> DrumTake:
+    """`played_take` from its click to the end of its last whole bar. Raises OptionError as that."""
+    take = played_take(path)
+    per_bar = take.beat_quarters * take.beats_per_bar
+    strokes = [(max(0.0, position), key, velocity) for position, key, velocity in take.strokes]
+    # a stroke just ahead of the last bar line belongs to the bar that was not recorded
+    bars = max(1, int((max((stroke[0] for stroke in strokes), default=0.0) + 0.15) // per_bar))
+    kept = tuple(sorted(stroke for stroke in strokes if stroke[0] < bars * per_bar - 0.15))
+    return DrumTake(kept, take.bpm, take.beat_quarters, take.beats_per_bar, bars)

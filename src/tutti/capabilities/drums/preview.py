@@ -7,88 +7,25 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Final
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from tutti.audio.drum_machine import SAMPLE_RATE_HZ, Mono, drum_sound
 from tutti.audio.reading import AudioLimits, Source, open_stream
 from tutti.music.beats import Beats
 from tutti.music.drum_hits import DrumHits
-from tutti.music.drum_kit import DRUM_CLASSES
 
-__all__ = ["SAMPLE_RATE_HZ", "drum_sound", "preview_flac"]
-
-SAMPLE_RATE_HZ: Final = 44_100
+__all__ = ["preview_flac"]
 
 _RECORDING_GAIN = 0.35
 _HITS_GAIN = 0.5
 _CLICK_GAIN = 0.25
 _CLICK_HZ, _DOWNBEAT_HZ, _CLICK_S = 1000.0, 1600.0, 0.03
-_FADED = 7.0
-"""A sound ends after so many times the time in which it falls to 1/e: at -61 dB."""
 
-Mono = NDArray[np.float32]
 Stereo = NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class _Voice:
-    """How a piece is made of a falling tone and noise."""
-
-    decay_s: float
-    """In which the sound falls to 1/e."""
-    tone_hz: float = 0.0
-    """0 for none."""
-    drop: float = 0.0
-    """How much higher the tone starts, as a share of it."""
-    tone: float = 0.0
-    """Share of the tone; the rest is noise."""
-    brightness: int = 0
-    """How often the noise is differentiated: 6 dB an octave each."""
-    overtones: tuple[float, ...] = ()
-    """Further tones, as multiples of the first: metal."""
-
-
-_METAL = (1.34, 1.79, 2.41, 3.17)
-_VOICES: dict[str, _Voice] = {
-    "kick": _Voice(0.08, 52, 2.0, 1.0),
-    "snare": _Voice(0.05, 190, 0.2, 0.35),
-    "side_stick": _Voice(0.012, 1700, 0.0, 0.8, 1),
-    "hihat_closed": _Voice(0.016, brightness=3),
-    "hihat_open": _Voice(0.11, brightness=3),
-    "hihat_pedal": _Voice(0.024, brightness=2),
-    "tom_high": _Voice(0.09, 210, 0.4, 0.9),
-    "tom_mid": _Voice(0.11, 150, 0.4, 0.9),
-    "tom_low": _Voice(0.13, 95, 0.4, 0.9),
-    "ride": _Voice(0.16, 2900, 0.0, 0.6, 2, _METAL),
-    "ride_bell": _Voice(0.2, 2100, 0.0, 0.95, 2, _METAL[:2]),
-    "crash": _Voice(0.4, brightness=1),
-    "splash": _Voice(0.12, brightness=2),
-    "china": _Voice(0.3, 640, 0.0, 0.3, 1, _METAL),
-}
-
-
-@cache
-def drum_sound(name: str) -> Mono:
-    """One stroke on a piece of DRUM_CLASSES, (n,) at SAMPLE_RATE_HZ, its peak at 1. The same each time."""
-    voice = _VOICES[name]
-    at_s = np.arange(round(_FADED * voice.decay_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
-    noise = np.random.default_rng(DRUM_CLASSES.index(name)).standard_normal(len(at_s) + voice.brightness)
-    sound = (1 - voice.tone) * _normal(np.diff(noise, voice.brightness))
-    if voice.tone_hz:
-        turns = voice.tone_hz * (at_s + voice.drop * 0.02 * (1 - np.exp(-at_s / 0.02)))
-        partials = [np.sin(2 * np.pi * turns * multiple) for multiple in (1.0, *voice.overtones)]
-        sound += voice.tone * _normal(np.sum(partials, axis=0))
-    return _normal(sound * np.exp(-at_s / voice.decay_s)).astype(np.float32)
-
-
-def _normal(sound: NDArray[np.float64]) -> NDArray[np.float64]:
-    result: NDArray[np.float64] = sound / max(1e-9, float(np.abs(sound).max()))
-    return result
 
 
 @cache

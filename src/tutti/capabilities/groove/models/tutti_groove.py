@@ -1,0 +1,54 @@
+"""`tutti-groove`: a small decoder-only transformer over the tokens of `tokens.py`, each told what `recall.py` says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tutti.capabilities.groove.recall import CONTEXT, Recall
+from tutti.capabilities.groove.tokens import tokenizer
+from tutti.nets.causal import Cache, CausalBlocks
+
+__all__ = ["GrooveNet", "GrooveNetConfig"]
+
+
+@dataclass(frozen=True, slots=True)
+class GrooveNetConfig:
+    vocab_size: int = len(tokenizer())
+    max_length: int = 1024
+    """Tokens that one pass sees."""
+    layers: int = 4
+    width: int = 256
+    heads: int = 4
+    dropout: float = 0.1
+
+
+class GrooveNet(nn.Module):
+    """Token ids (batch, tokens) and their contexts (batch, tokens, 4) to logits (batch, tokens, vocabulary)."""
+
+    def __init__(self, config: GrooveNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        first, last = tokenizer().span("Position")
+        self.embedding = nn.Embedding(config.vocab_size, config.width)
+        self.place = nn.Embedding(last - first + 1, config.width)
+        self.recalled = nn.ModuleList(nn.Embedding(config.vocab_size, config.width) for _ in range(CONTEXT - 1))
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = CausalBlocks(
+            config.layers, config.width, config.heads, 4 * config.width, dropout=config.dropout, rotary=True
+        )
+        for table in (self.embedding, self.place):
+            nn.init.normal_(table.weight, std=0.02)
+        for recalled in self.recalled:
+            nn.init.zeros_(recalled.weight)
+
+    def forward(self, ids: Tensor, contexts: Tensor, cache: Cache | None = None) -> Tensor:
+        told = [table(contexts[..., place]) for place, table in enumerate((self.place, *self.recalled))]
+        states = self.dropout(sum(told, self.embedding(ids)))
+        return F.linear(self.layers(states, cache), self.embedding.weight)
+
+    def recall(self) -> Recall:
+        """What gives the contexts of one row."""
+        return Recall()
