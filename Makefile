@@ -1,4 +1,4 @@
-# make run [AUDIO=path]   write the example recordings (or yours) down into out/: notes, and a drum chart
+# make run [AUDIO=path]   write the example recordings (or yours) down into out/: notes, a drum chart; play a groove
 # make test               everything that must hold: lint, types, layers, tests with coverage, end to end
 # make setup              .venv with every extra, at the pinned versions
 # make bench              the benchmarks
@@ -17,6 +17,7 @@ EXTRAS := http,s3,onnx,jax,service,demucs,link,librosa,hdf5,lilypond,train,dev
 run: $(STAMP)
 	$(BIN)/tutti transcribe "$(or $(AUDIO),examples/guitar_solo.flac)" -o "$(OUT)/" --format mid,json,png
 	$(BIN)/tutti drums "$(or $(AUDIO),examples/drum_groove.flac)" -o "$(OUT)/drums/" --format pdf,json,mid,png
+	$(BIN)/tutti groove --style "J Dilla" --tempo 88 --bars 4 -o "$(OUT)/groove/" --format mid,png,wav
 
 test: $(STAMP)
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,16 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
+from benchmarks.groove.baselines import jittered, markov
+from benchmarks.groove.sets import BARS, generated, human, takes
 from tutti.capabilities.groove.features import features_of
+from tutti.capabilities.groove.models.tutti_groove import GrooveNetConfig
 from tutti.capabilities.groove.pattern import Pattern
+from tutti.capabilities.groove.train import likelihoods
+from tutti.weights.cards import find_card
+from tutti.weights.store import locate
 
-__all__ = ["BANDS", "Bands", "bands", "overlap_and_divergence", "table_of", "told_apart"]
+__all__ = ["BANDS", "Bands", "bands", "overlap_and_divergence", "report", "table_of", "told_apart"]
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +75,10 @@ def overlap_and_divergence(real: Floats, other: Floats) -> tuple[float, float]:
 
 
 def told_apart(
-    real: Mapping[str, Floats], groups: Sequence[int], other: Mapping[str, Floats], other_groups: Sequence[int] | None = None
+    real: Mapping[str, Floats],
+    groups: Sequence[int],
+    other: Mapping[str, Floats],
+    other_groups: Sequence[int] | None = None,
 ) -> float:
     """Area under the ROC curve of gradient boosting that is to tell the two from the features, five-fold
     cross-validated; windows of one take are in one fold. 0.5 is chance."""
@@ -80,6 +90,94 @@ def told_apart(
     model = HistGradientBoostingClassifier(max_iter=150, learning_rate=0.06, max_depth=4, random_state=0)
     weights = np.where(truth == 0, len(truth) / (truth == 0).sum(), len(truth) / (truth == 1).sum())
     probabilities = cross_val_predict(
-        model, values, truth, groups=[*groups, *own], cv=folds, method="predict_proba", params={"sample_weight": weights}
+        model,
+        values,
+        truth,
+        groups=[*groups, *own],
+        cv=folds,
+        method="predict_proba",
+        params={"sample_weight": weights},
     )
     return float(roc_auc_score(truth, probabilities[:, 1]))
+
+
+COUNT = 500
+
+
+def report(threads: int, model: str = "tutti-groove") -> str:  # noqa: ARG001 - threads are set by the caller
+    """Bands, overlaps, classifiers and likelihoods as Markdown."""
+    real = human("validation")
+    rng = np.random.default_rng(1)
+    order = np.concatenate([rng.permutation(len(real)) for _ in range(1 + COUNT // len(real))])[:COUNT]
+    asked = [real[index].conditions for index in order]
+    learnt = human("train")
+    some = rng.permutation(len(learnt))[:COUNT]
+    groups = [window.take for window in real]
+    drummers = table_of([window.pattern for window in real])
+    others = {
+        "tutti-groove": table_of(generated(asked, 1, model)),
+        "2nd-order Markov": table_of(markov(takes("train"), asked, BARS, 1)),
+        "quantised + jitter": table_of(jittered(asked, BARS, 1)),
+    }
+    trained = table_of([learnt[index].pattern for index in some])
+    parts = [
+        f"{len(real)} windows of {BARS} bars from {len(set(groups))} validation takes; {COUNT} patterns of each system, "
+        "told the style, substyle and tempo of those windows.\n",
+        _band_table(drummers, others),
+        _overlap_table(drummers, others),
+        "AUC of a classifier that is to tell them from the drummers (0.5 is chance): "
+        + ", ".join(f"{name} {told_apart(drummers, groups, table):.3f}" for name, table in others.items())
+        + f"; windows of other takes (train) {told_apart(drummers, groups, trained, [learnt[i].take for i in some]):.3f}.\n",
+        _likelihood_line(model),
+    ]
+    return "\n".join(parts)
+
+
+def _band_table(drummers: Mapping[str, Floats], others: Mapping[str, Mapping[str, Floats]]) -> str:
+    lines = [
+        f"| median of | drummers: low, middle, high | {' | '.join(others)} |",
+        f"|---|---|{'---|' * len(others)}",
+    ]
+    for name in BANDS:
+        band = bands(drummers[name])
+        cells = []
+        for table in others.values():
+            known = table[name][np.isfinite(table[name])]
+            middle = float(np.median(known)) if len(known) else np.nan
+            cells.append(f"{middle:.2f}{'' if band.holds(middle) else ' (outside)'}")
+        lines.append(f"| `{name}` | {band.low:.2f}, {band.middle:.2f}, {band.high:.2f} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _overlap_table(drummers: Mapping[str, Floats], others: Mapping[str, Mapping[str, Floats]]) -> str:
+    lines = [
+        f"| feature | {' | '.join(f'OA {name}' for name in others)} | {' | '.join(f'KL {name}' for name in others)} | ahead |",
+        f"|---|{'---|' * (2 * len(others) + 1)}",
+    ]
+    won = 0
+    for name in drummers:
+        found = [
+            overlap_and_divergence(drummers[name], table[name])
+            if np.isfinite(table[name]).sum() > 10
+            else (0.0, np.inf)
+            for table in others.values()
+        ]
+        ours, rest = found[0], found[1:]
+        is_ahead = all(ours[0] >= area and ours[1] <= divergence for area, divergence in rest)
+        won += is_ahead
+        areas, divergences = ([f"{pair[place]:.3f}" for pair in found] for place in (0, 1))
+        lines.append(f"| `{name}` | {' | '.join(areas)} | {' | '.join(divergences)} | {'yes' if is_ahead else 'no'} |")
+    return "\n".join(lines) + f"\n\nAhead of both in overlap and divergence: {won} of {len(drummers)} features.\n"
+
+
+def _likelihood_line(model: str) -> str:
+    card = find_card("tutti-groove") if model == "tutti-groove" else None
+    path = Path(model) if card is None else locate(card)
+    found = likelihoods(path, GrooveNetConfig(), takes("validation"))
+    kinds = ", ".join(
+        f"{kind} {found[kind]:.3f}" for kind in ("Position", "PitchDrum", "MicroTiming", "Velocity", "Bar")
+    )
+    return (
+        f"Mean negative log likelihood of validation takes (nats): {found['token']:.3f} a token, {found['stroke']:.3f} a "
+        f"stroke; {kinds}.\n"
+    )

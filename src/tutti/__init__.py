@@ -1,4 +1,4 @@
-"""tutti listens to music, writes it down and plays along.
+"""tutti listens to music, writes it down, plays along.
 
     import tutti
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 import time
@@ -26,7 +27,7 @@ FORMATS = ", ".join(ROW.formats)
 
 Prompt = Annotated[Path, typer.Argument(metavar="IN.mid", help="Drums: MIDI (channel 10), or JSON as tutti writes it.")]
 Output = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--output",
         "-o",
@@ -70,7 +71,7 @@ def groove(
     """
     if context.invoked_subcommand is None:
         _play(None, options, output, formats, as_json, quiet)
-    elif given := _given(context, options):
+    elif given := _given(context):
         raise UsageError(
             f"Give {', '.join(given)} after `{context.invoked_subcommand}`, not before: "
             f"tutti groove {context.invoked_subcommand} …"
@@ -120,17 +121,14 @@ _command("fill_in", "fill-in", "Write the empty bars of a pattern, to fit what i
 _command("answer", "answer", "Replace the second half of a pattern's last bar by a fill.")
 
 
-def _given(context: typer.Context, options: dict[str, Any]) -> list[str]:
-    sources = {name: context.get_parameter_source(name) for name in options}
-    return [
-        f"--{name.replace('_', '-')}"
-        for name, source in sources.items()
-        if source is not None and source.name == "COMMANDLINE"
-    ]
+def _given(context: typer.Context) -> list[str]:
+    """Flags before a subcommand, which would not reach it."""
+    sources = {flag.opts[0]: context.get_parameter_source(flag.name or "") for flag in context.command.params}
+    return [flag for flag, source in sources.items() if source is not None and source.name == "COMMANDLINE"]
 
 
 def _play(
-    prompt: Path | None, options: dict[str, Any], output: Path | None, formats: str | None, as_json: bool, quiet: bool
+    prompt: Path | None, options: dict[str, Any], output: str | None, formats: str | None, as_json: bool, quiet: bool
 ) -> None:
     checked = ROW.options(options)
     place = _place(output, formats)
@@ -152,8 +150,9 @@ def _play(
 
 
 def _saved(result: Any, prompt: Path | None, name: str, path: Path) -> Sequence[Path]:
-    if prompt is not None and path.exists() and prompt.exists() and path.samefile(prompt):
-        raise UsageError(f"{printable(str(path))!r} would be written over itself. Name another file with -o.")
+    for own in result.paths(name, path):
+        if prompt is not None and own.exists() and prompt.exists() and own.samefile(prompt):
+            raise UsageError(f"{printable(str(own))!r} would be written over itself. Name another file with -o.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -162,23 +161,25 @@ def _saved(result: Any, prompt: Path | None, name: str, path: Path) -> Sequence[
     return saved
 
 
-def _place(output: Path | None, formats: str | None) -> Callable[[Path | None, Any], list[tuple[str, Path]]]:
+def _place(output: str | None, formats: str | None) -> Callable[[Path | None, Any], list[tuple[str, Path]]]:
     """Which formats go where, checked before anything is played."""
     names = parse_formats(formats, ROW.formats) if formats else None
-    text = "" if output is None else str(output)
-    is_folder = output is None or output.is_dir()
+    text, path = output or "", Path(output or "")
+    is_folder = output is None or text.endswith(("/", os.sep)) or path.is_dir()
     fitting = [known for known in ROW.formats if text.lower().endswith(f".{known}")]
     if output is not None and not is_folder and not fitting:
-        if output.suffix:
-            raise UnknownFormatError(f"-o {printable(text)!r} ends in no known format ({FORMATS}).")
+        if path.suffix:
+            raise UnknownFormatError(
+                f"-o {printable(text)!r} ends in no known format ({FORMATS}). End it with a slash if it is a folder."
+            )
         is_folder = True
     if not is_folder and names not in (None, (max(fitting, key=len),)):
         raise OptionError(f"-o {printable(text)!r} and --format disagree. Leave one of them out, or give a folder.")
 
     def targets(prompt: Path | None, result: Any) -> list[tuple[str, Path]]:
         if output is not None and not is_folder:
-            return [(max(fitting, key=len), output)]
-        folder = output or (prompt.parent if prompt is not None else Path())
+            return [(max(fitting, key=len), path)]
+        folder = path if output is not None else (prompt.parent if prompt is not None else Path())
         said = result.provenance
         stem = (
             f"{prompt.stem}.{said.task}"

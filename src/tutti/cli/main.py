@@ -78,7 +78,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Listens to music, writes it down and plays along. Runs on this machine alone; nothing is fetched unless you ask."""
+    """Listens to music, writes it down, plays along. Runs on this machine alone; nothing is fetched unless you ask."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

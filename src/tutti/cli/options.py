@@ -51,6 +51,7 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, is_many = _flag_type(field.annotation)
     default = field.get_default(call_default_factory=True)
     option = typer.Option(
+        *_short_names(name, field),
         help=_help(field),
         show_default=default is not None and not is_many,
         metavar=_choices(get_args(field.annotation)[0] if is_many else field.annotation),
@@ -61,6 +62,12 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
         default=list(default) if is_many else default,
         annotation=Annotated[kind, option],
     )
+
+
+def _short_names(name: str, field: FieldInfo) -> tuple[str, ...]:
+    """The flag's own name and the shorter one that the field asks for with `json_schema_extra={"flag": …}`."""
+    extra = field.json_schema_extra
+    return (str(extra["flag"]), f"--{name.replace('_', '-')}") if isinstance(extra, dict) and "flag" in extra else ()
 
 
 def _flag_type(annotation: Any) -> tuple[Any, bool]:

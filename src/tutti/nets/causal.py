@@ -7,12 +7,15 @@ Pre-norm blocks as in GPT-2 (Radford et al., 2019); with `rotary`, positions are
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["Cache", "CausalBlock", "CausalBlocks"]
+from tutti.nets.packing import packed_linear
+
+__all__ = ["Cache", "CausalBlock", "CausalBlocks", "Stepper"]
 
 
 class Cache:
@@ -57,20 +60,19 @@ class CausalBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, states: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: tuple[Tensor, Tensor, int] | None
+        self, states: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: tuple[Tensor, Tensor] | None
     ) -> Tensor:
-        """`cache` is this layer's keys and values, and how many of them are of tokens before `states`."""
+        """Keys and values go into those of this layer in `cache`."""
         rows, tokens, width = states.shape
         mixed = self.attention_in(self.attention_norm(states))
         query, key, value = mixed.view(rows, tokens, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
         if rotation is not None:
             query, key = _rotate(query, rotation), _rotate(key, rotation)
         if cache is not None:
-            keys, values, used = cache
-            keys[:, :, used : used + tokens], values[:, :, used : used + tokens] = key, value
-            key, value = keys[:, :, : used + tokens], values[:, :, : used + tokens]
+            for kept, new in zip(cache, (key, value), strict=True):
+                kept[:, :, :tokens] = new
         # no dropout inside: on a CPU it costs the fused kernel, and four times the step
-        heard = F.scaled_dot_product_attention(query, key, value, is_causal=tokens > 1)
+        heard = F.scaled_dot_product_attention(query, key, value, is_causal=True)
         states = states + self.dropout(self.attention_out(heard.transpose(1, 2).reshape(rows, tokens, width)))
         inner = F.gelu(self.dense_in(self.dense_norm(states)), approximate="tanh")
         return states + self.dropout(self.dense_out(inner))  # type: ignore[no-any-return]
@@ -86,20 +88,59 @@ class CausalBlocks(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, states: Tensor, cache: Cache | None = None) -> Tensor:
-        """(batch, tokens, width) to the same. With an empty `cache` all tokens at once; with a used one, one token."""
-        used = cache.used if cache is not None else 0
+        """(batch, tokens, width) to the same, from the first token on; keys and values go into an empty `cache`."""
+        tokens = states.shape[1]
         rotation = None
         if self.rotary:
-            positions = torch.arange(used, used + states.shape[1], device=states.device)
-            rotation = _rotation(self.width // self.heads, positions)
+            rotation = _rotation(self.width // self.heads, torch.arange(tokens, device=states.device))
         for index, block in enumerate(self.blocks):
-            own = (cache.keys[index], cache.values[index], used) if cache is not None else None
-            states = block(states, rotation, own)
+            states = block(states, rotation, None if cache is None else (cache.keys[index], cache.values[index]))
         if cache is not None:
-            cache.used = used + states.shape[1]
+            cache.used = tokens
         return self.norm(states)  # type: ignore[no-any-return]
 
     def cache(self, rows: int, length: int) -> Cache:
         """An empty one."""
         like = self.norm.weight
         return Cache(len(self.blocks), rows, self.heads, length, self.width // self.heads, like)
+
+
+class Stepper:
+    """The same blocks, one token a row at a time; their weights as they were when it was made."""
+
+    def __init__(self, blocks: CausalBlocks, longest: int) -> None:
+        """Sequences have at most `longest` tokens."""
+        self.device = blocks.norm.weight.device
+        self._blocks = [_PackedBlock(block) for block in blocks.blocks]
+        self._norm, self._heads, self._rotation = blocks.norm, blocks.heads, None
+        if blocks.rotary:
+            positions = torch.arange(longest, device=self.device)
+            self._rotation = _rotation(blocks.width // blocks.heads, positions)
+
+    def step(self, states: Tensor, cache: Cache) -> Tensor:
+        """(rows, width) of the token after those in `cache` to the same."""
+        rows, width = states.shape
+        at = cache.used
+        rotation = None if self._rotation is None else (self._rotation[0][at], self._rotation[1][at])
+        for index, block in enumerate(self._blocks):
+            keys, values = cache.keys[index], cache.values[index]
+            mixed = block.attention_in(block.attention_norm(states)).view(rows, 3, self._heads, -1)
+            query, key, value = mixed.unbind(1)
+            if rotation is not None:
+                query, key = _rotate(query, rotation), _rotate(key, rotation)
+            keys[:, :, at], values[:, :, at] = key, value
+            heard = F.scaled_dot_product_attention(query[:, :, None], keys[:, :, : at + 1], values[:, :, : at + 1])
+            states = states + block.attention_out(heard.reshape(rows, width))
+            inner = F.gelu(block.dense_in(block.dense_norm(states)), approximate="tanh")
+            states = states + block.dense_out(inner)
+        cache.used = at + 1
+        return self._norm(states)  # type: ignore[no-any-return]
+
+
+class _PackedBlock:
+    def __init__(self, block: Any) -> None:
+        self.attention_norm, self.dense_norm = block.attention_norm, block.dense_norm
+        self.attention_in, self.attention_out, self.dense_in, self.dense_out = (
+            packed_linear(getattr(block, name).weight, getattr(block, name).bias.detach())
+            for name in ("attention_in", "attention_out", "dense_in", "dense_out")
+        )

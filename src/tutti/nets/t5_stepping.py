@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tutti.nets.packing import Linear, packed_linear
 from tutti.nets.t5 import NORM_EPSILON, Attention, DecoderBlock, GatedFeedForward, T5Decoder
 from tutti.nets.t5_config import position_table
 
@@ -25,9 +26,6 @@ StepPrecision = Literal["fp32", "bf16", "int8"]
 """`int8`: weights in 8 bits, one scale per output; what goes in is quantised on the way (CPU only)."""
 
 _FIRST_LENGTH = 64
-_PACKED_FOR_ROWS = 32
-
-_Linear = Callable[[Tensor], Tensor]
 
 
 class PackedDecoder:
@@ -145,13 +143,13 @@ class _Layer:
         self.heads, self.head_width = attention.heads, attention.head_width
         self._norms = [norm.weight.detach() for norm in (block.attention_norm, block.cross_norm, block.feed_norm)]
 
-        def linear(*parts: nn.Linear) -> _Linear:
+        def linear(*parts: nn.Linear) -> Linear:
             return _linear(parts, precision, dtype)
 
         self._join(attention, cross, feed, linear)
 
     def _join(
-        self, attention: Attention, cross: Attention, feed: GatedFeedForward, linear: Callable[..., _Linear]
+        self, attention: Attention, cross: Attention, feed: GatedFeedForward, linear: Callable[..., Linear]
     ) -> None:
         self._qkv, self._out = linear(attention.q, attention.k, attention.v), linear(attention.o)
         self._cross_q, self._cross_kv, self._cross_out = linear(cross.q), linear(cross.k, cross.v), linear(cross.o)
@@ -196,31 +194,16 @@ def _attended(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, scale=1.0).flatten(1)
 
 
-def _linear(parts: Sequence[nn.Linear], precision: StepPrecision, dtype: torch.dtype) -> _Linear:
+def _linear(parts: Sequence[nn.Linear], precision: StepPrecision, dtype: torch.dtype) -> Linear:
     """One product for the outputs of all `parts`, side by side."""
     weight = torch.cat([part.weight.detach() for part in parts])
     if precision == "int8":
         return _quantised(weight)
     weight = weight.to(dtype)
-    if weight.is_cpu and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return _packed(weight)
-    # inputs by outputs, in memory as well: with few rows that is several times faster than F.linear's order
-    matrix = weight.t().contiguous()
-    return lambda x: x @ matrix
+    return packed_linear(weight)
 
 
-def _packed(weight: Tensor) -> _Linear:
-    """By oneDNN, its weights laid out beforehand: with 8 to 32 rows two to three times as fast as torch's product."""
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight, _PACKED_FOR_ROWS)
-
-    def linear(x: Tensor) -> Tensor:
-        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
-        return product
-
-    return linear
-
-
-def _quantised(weight: Tensor) -> _Linear:
+def _quantised(weight: Tensor) -> Linear:
     scales = (weight.abs().amax(dim=1) / 127).clamp_min(1e-12).double()
     zeros = torch.zeros(len(weight), dtype=torch.int64)
     with warnings.catch_warnings():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,11 @@ _SHARES = {
     "crash": ("crash", "splash", "china"),
 }
 _HAT = ("hihat_closed", "ride")
+_TIMEKEEPERS = ("hihat_closed", "hihat_open", "hihat_pedal", "ride", "ride_bell")
+_SWINGS = (0.5, 0.58, 2 / 3, 0.72)
+"""Where the second strokes of pairs are looked for."""
+
+WhichVoice = Callable[[str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +67,13 @@ class Strokes:
 def strokes_of(pattern: Pattern) -> Strokes:
     """Hits on pieces of the kit; others are left out."""
     rows = [(hit.beat, DRUM_CLASSES.index(name), hit.velocity) for hit in pattern if (name := class_of_key(hit.key))]
-    beat, voice, velocity = np.array(rows, np.float64).reshape(-1, 3).T
-    voice = voice.astype(np.int64)
-    sixteenth = np.floor(beat * 4 + 0.5).astype(np.int64)
+    beat, number, velocity = np.array(rows, np.float64).reshape(-1, 3).T
+    voice: Ints = number.astype(np.int64)
+    sixteenth: Ints = np.floor(beat * 4 + 0.5).astype(np.int64)
     steps = round(pattern.bar_beats * 4)
     offset_ms = (beat - sixteenth / 4) * pattern.beat_ms
-    bar, step = np.divmod(sixteenth, steps)
+    bar: Ints = sixteenth // steps
+    step: Ints = sixteenth % steps
     residual = offset_ms - _group_means(offset_ms, voice * steps + step)
     return Strokes(beat, voice, velocity, bar, step, offset_ms, residual, steps)
 
@@ -162,7 +169,7 @@ def _jaccard(s: Strokes) -> float:
         return np.nan
     places = s.voice * s.steps + s.step
     bars = [set(places[s.bar == bar].tolist()) for bar in range(int(s.bar.max()) + 1)]
-    shared = [len(a & b) / len(a | b) for a, b in zip(bars, bars[1:], strict=False) if a | b]
+    shared = [len(a & b) / len(a | b) for a, b in pairwise(bars) if a | b]
     return float(np.mean(shared)) if shared else np.nan
 
 
@@ -191,18 +198,43 @@ def _backbeat(s: Strokes) -> float:
     return _mean((s.step[loud] % 8 == 4).astype(float))
 
 
-def swing_percent(pattern: Pattern, divisions: int, voices: Callable[[str], bool] = lambda _name: True) -> float:
+def swing_percent(
+    pattern: Pattern, divisions: int, voices: WhichVoice | None = None, near_percent: float | None = None
+) -> float:
     """Where the second stroke of a pair lies, as the percentage of the pair that the first is given: 50 is straight.
 
-    `divisions` of a beat are 2 (pairs of eighths) or 4 (of sixteenths). The pair runs from the mean place of its first
-    strokes to that of the next pair's; a steady lean has no part in it. NaN with fewer than four second strokes.
+    `divisions` of a beat are 2 (pairs of eighths) or 4 (of sixteenths). Only pairs count in which a voice has a single
+    stroke between its ends: where it has more it plays something faster, which says nothing of swing. The pair begins
+    at the mean place of first strokes, so that a steady lean has no part in it. Without `voices` it is told by hats and
+    rides, or by all where those have too few; `near_percent` says where to look. NaN with fewer than four pairs.
     """
+    if voices is None:
+        kept = swing_percent(pattern, divisions, lambda name: name in _TIMEKEEPERS, near_percent)
+        return swing_percent(pattern, divisions, lambda _name: True, near_percent) if np.isnan(kept) else kept
     pair = 2 / divisions
-    beats = np.array([hit.beat for hit in pattern if (name := class_of_key(hit.key)) and voices(name)])
-    in_bar = np.mod(beats + pair / 8, pattern.bar_beats)  # in 7/8 pairs begin anew with each bar
-    place = np.mod(in_bar, pair) - pair / 8
-    first = place[place < pair / 8]
-    second = place[(place > pair * 0.375) & (place < pair * 0.875)]
-    if len(second) < 4 or len(first) < 1:
+    rows = [(hit.beat, DRUM_CLASSES.index(name)) for hit in pattern if (name := class_of_key(hit.key)) and voices(name)]
+    beats, voice = np.array(rows, np.float64).reshape(-1, 2).T
+    bar, in_bar = np.divmod(beats + pair / 8, pattern.bar_beats)  # in 7/8 pairs begin anew with each bar
+    number, place = np.divmod(in_bar, pair)
+    place = place / pair - 1 / 8
+    first, inside = place < 1 / 8, (place >= 1 / 8) & (place < 7 / 8)
+    pairs = np.stack([bar, number, voice], axis=1)[inside]
+    _, which, strokes = np.unique(pairs, axis=0, return_inverse=True, return_counts=True)
+    seconds = place[inside][strokes[which.ravel()] == 1]
+    if len(seconds) < 4 or not first.any():
         return np.nan
-    return float(100 * (second.mean() - first.mean()) / pair)
+    starts = _SWINGS if near_percent is None else (near_percent / 100,)
+    best = max((_settled(seconds, start) for start in starts), key=lambda found: found[1])
+    return 100 * (best[0] - float(place[first].mean())) if best[1] >= 4 else np.nan
+
+
+def _settled(seconds: Floats, swing: float) -> tuple[float, int]:
+    """The mean of the strokes nearer to `swing` than to half way on either side, sought till it stays; their number."""
+    count = 0
+    for _ in range(5):
+        own = seconds[(seconds > 0.75 * swing) & (seconds < (3 * swing + 1) / 4)]
+        count = len(own)
+        if not count:
+            break
+        swing = float(own.mean())
+    return swing, count

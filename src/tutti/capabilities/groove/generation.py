@@ -6,13 +6,12 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from tutti.capabilities.groove.models.drum_pattern_transformer import DrumPatternTransformer, open_checkpoint
@@ -21,7 +20,6 @@ from tutti.capabilities.groove.sampling import Guide, Sampling, sample
 from tutti.capabilities.groove.styles import load_styles
 from tutti.capabilities.groove.tokens import Conditions, Grammar, Tokenizer, tokenizer
 from tutti.errors import OptionError, WeightsError, WeightsMissingError
-from tutti.music.timing import TimeSignature
 from tutti.weights.cards import Card, find_card
 from tutti.weights.devices import choose_device
 from tutti.weights.loaded import LOADED, with_cpu_fallback
@@ -82,7 +80,7 @@ def _opened(name: str, device: str) -> tuple[Network, dict[str, Any], str]:
         if card.capability != "groove":
             raise OptionError(f"The model {card.name} is for {card.capability}, not for groove.")
         path, card_name, sha256 = locate(card), card.name, card.sha256
-    key = _Key(card_name, sha256)
+    key = _Key("groove", sha256)
 
     def build() -> tuple[Network, dict[str, Any]]:
         network, metadata = open_checkpoint(path) if path.suffix in (".pt", ".pth") else _open_own(path, card_name)
@@ -111,7 +109,9 @@ def _open_own(path: Path, name: str) -> tuple[GrooveNet, dict[str, Any]]:
         if not all(isinstance(size, int) and 0 < size <= 65_536 for size in sizes) or config.width % (2 * config.heads):
             raise ValueError(f"no network can be built from {asked}")
     except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path} does not say what network it is for ({error}). Give a file of the recipe.") from error
+        raise WeightsError(
+            f"{path} does not say what network it is for ({error}). Give a file of the recipe."
+        ) from error
     if config.vocab_size != len(tokenizer()):
         raise WeightsError(
             f"{name} has a vocabulary of {config.vocab_size} tokens; those of tutti are {len(tokenizer())}. It was "
@@ -124,7 +124,8 @@ def _open_own(path: Path, name: str) -> tuple[GrooveNet, dict[str, Any]]:
 
 
 class BarCount:
-    """A guide for tokenizers without a grammar: stops at their end token, or before a bar too many."""
+    """A guide for tokenizers without a grammar: no end before all bars have begun, then at their end token or at a bar
+    too many, whichever comes first."""
 
     def __init__(self, size: int, bar: int | None, end: int | None, never: Sequence[int], bars: int) -> None:
         self._may = np.ones(size, bool)
@@ -136,17 +137,19 @@ class BarCount:
         return self._done
 
     def allowed(self) -> NDArray[np.bool_]:
-        if self._left > 0 or self._bar is None:
-            return self._may
-        may = self._may.copy()  # the last bar goes on until a new one, or the end, would begin
-        if self._end is None:
-            may[self._bar] = True
+        may = self._may.copy()
+        if self._left > 0 and self._bar is not None and self._end is not None:
+            may[self._end] = False
         return may
 
     def advance(self, token: int) -> None:
         if token == self._bar:
             self._left -= 1
         self._done = token == self._end or self._left < 0
+
+    def closed(self, ids: list[int]) -> list[int]:
+        """`ids` with the end token, if there is one, instead of the bar too many."""
+        return [*ids[:-1], *([] if self._end is None else [self._end])] if self._left < 0 else ids
 
 
 def generate_pattern(
@@ -180,11 +183,15 @@ def generate_pattern(
         raise OptionError(f"num_bars is 1-1024; got {num_bars}.")
     if max_length < 1:
         raise OptionError(f"max_length is at least 1; got {max_length}.")
+    if seed is not None and seed < 0:
+        raise OptionError(f"seed is at least 0; got {seed}.")
     sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
     size = model.config.vocab_size
     if size != len(tokenizer):
         raise OptionError(f"The model has a vocabulary of {size} tokens, the tokenizer one of {len(tokenizer)}.")
     prompt, guide = _begun(tokenizer, prompt_tokens, num_bars, metre, size)
+    if not prompt:
+        raise OptionError("prompt_tokens holds none. Leave it out to begin with nothing.")
     if unknown := [token for token in prompt if not 0 <= token < size]:
         raise OptionError(f"The prompt has ids that are no tokens: {unknown[:5]}; they are 0-{size - 1}.")
     model = model.to(choose_device(device)).eval()
@@ -193,12 +200,11 @@ def generate_pattern(
             raise OptionError(f"style_id is 0-{model.config.n_styles - 1}; got {style_id}.")
         model.style_id = style_id
     seeds = [(secrets.randbits(63) if seed is None else seed,)]
-    return sample(model, [prompt], [guide], seeds, sampling, max_length=max_length)[0].ids
+    ids = sample(model, [prompt], [guide], seeds, sampling, max_length=max_length)[0].ids
+    return guide.closed(ids) if isinstance(guide, BarCount) else ids
 
 
-def _begun(
-    tokens: Any, prompt: Sequence[int] | None, bars: int, metre: str, size: int
-) -> tuple[list[int], Guide]:
+def _begun(tokens: Any, prompt: Sequence[int] | None, bars: int, metre: str, size: int) -> tuple[list[int], Guide]:
     if isinstance(tokens, Tokenizer):
         prompt = tokens.header(Conditions(metre=metre, bars=bars)) if prompt is None else list(prompt)
         return prompt, Grammar(tokens, metre, bars)

@@ -122,31 +122,35 @@ def swung(pattern: Pattern, percent: float, division: Division = "16th", voices:
     from it half as far along, the ends of a pair where they were. Offsets from those lines stay. Raises OptionError.
     """
     _check_swing(percent)
-    return _second_notes_moved(pattern, (percent - 50) / 100, division, voices)
+    return _reswung(pattern, 0.5, percent / 100, division, voices)
 
 
 def swing_set(pattern: Pattern, percent: float, division: Division = "16th", voices: WhichVoice = _any) -> Pattern:
     """A played pattern with its second notes moved so that they lie at `percent` on average, as `swing_percent`
     measures it; one that has too few of them to tell counts as straight. Raises OptionError."""
     _check_swing(percent)
-    for _ in range(3):  # strokes that change sides of the middle between two lines move the mean a little
-        found = swing_percent(pattern, _DIVISIONS[division], voices)
-        by = percent - (50.0 if math.isnan(found) else found)
-        if abs(by) < 0.05:
+    found = swing_percent(pattern, _DIVISIONS[division], voices)
+    pattern = _reswung(pattern, 0.5 if math.isnan(found) else found / 100, percent / 100, division, voices)
+    for _ in range(2):  # strokes that change sides of the middle between two lines move the mean a little
+        found = swing_percent(pattern, _DIVISIONS[division], voices, percent)
+        if math.isnan(found) or abs(found - percent) < 0.05:
             break
-        pattern = _second_notes_moved(pattern, by / 100, division, voices)
-        if math.isnan(found):
-            break
+        pattern = _reswung(pattern, percent / 100, (2 * percent - found) / 100, division, voices)
     return pattern
 
 
-def _second_notes_moved(pattern: Pattern, share: float, division: Division, voices: WhichVoice) -> Pattern:
+def _reswung(pattern: Pattern, before: float, after: float, division: Division, voices: WhichVoice) -> Pattern:
+    """Strokes moved from the lines of one swing to those of another: the ends of a pair, its second note, and what is
+    half way to that and from it."""
     pair = _PAIR_BEATS[division]
-    quarter = pair / 4
+    lines = np.array([0, before / 2, before, (1 + before) / 2, 1]) * pair
+    moves = np.array([0, (after - before) / 2, after - before, (after - before) / 2, 0]) * pair
+    whole = math.floor(pattern.bar_beats / pair) * pair  # in 7/8 the last eighth of a bar is in no pair
     moved = []
     for hit in pattern:
-        place = math.floor(hit.beat / quarter + 0.5) % 4
-        by = (0.0, 0.5, 1.0, 0.5)[place] * share * pair if voices(class_of_key(hit.key)) else 0.0
+        in_bar = hit.beat % pattern.bar_beats
+        swings = in_bar < whole and voices(class_of_key(hit.key))
+        by = float(moves[np.abs(lines - in_bar % pair).argmin()]) if swings else 0.0
         moved.append(replace(hit, beat=hit.beat + by))
     return pattern.with_hits(moved)
 
@@ -216,11 +220,7 @@ def _with_velocities(pattern: Pattern, velocities: Iterable[float]) -> Pattern:
 def free_ghost_places(pattern: Pattern) -> list[int]:
     """Sixteenths of the pattern, from 0, where a ghost note fits: weak ones that no hand drum has, nor the next."""
     steps = round(pattern.beats * 4)
-    hands = {
-        math.floor(hit.beat * 4 + 0.5)
-        for hit in pattern
-        if _LIMBS.get(class_of_key(hit.key) or "", 3) == 3
-    }
+    hands = {math.floor(hit.beat * 4 + 0.5) for hit in pattern if _LIMBS.get(class_of_key(hit.key) or "", 3) == 3}
     return [place for place in range(steps) if place % 2 and place not in hands and place + 1 not in hands]
 
 

@@ -7,7 +7,8 @@ strays around it. A style may set the first, scale the second, or leave both as 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,13 +37,15 @@ class Asked:
 def figures_asked(style: Style | None, **asked: float | str | None) -> Asked:
     """The figures of `style`, with those in `asked` that are not None instead."""
     own = {name: getattr(style, name) for name in Asked.__slots__} if style is not None else {}
-    return Asked(**{**own, **{name: value for name, value in asked.items() if value is not None}})  # type: ignore[arg-type]
+    return Asked(**{**own, **{name: value for name, value in asked.items() if value is not None}})
 
 
 def applied(pattern: Pattern, style: Style | None, asked: Asked, rng: np.random.Generator) -> Pattern:
     """`pattern`, as the network played it, in the hands of `style` with the figures `asked`."""
     if asked.ghost_note_prob is not None:
         pattern = _with_ghosts(pattern, asked.ghost_note_prob, rng)
+    if style is not None and style.levels:
+        pattern = _levelled(pattern, style.levels)
     if asked.velocity_variation is not None:
         pattern = _with_velocity_spread(pattern, asked.velocity_variation)
     straight = frozenset(places.voice for places in style.straight if rng.random() < places.chance) if style else ()
@@ -107,9 +110,7 @@ def _timed(
                 drawn[group] = more * _lean_of(leans, class_of_key(hit.key), step, pattern.beat_ms, rng)
         placed = np.array([drawn[group] for group in groups.tolist()])
     moved = (placed + stray - late_ms) / pattern.beat_ms
-    return pattern.with_hits(
-        replace(hit, beat=hit.beat + by) for hit, by in zip(pattern, moved.tolist(), strict=True)
-    )
+    return pattern.with_hits(replace(hit, beat=hit.beat + by) for hit, by in zip(pattern, moved.tolist(), strict=True))
 
 
 def _lean_of(leans: tuple[Lean, ...], voice: str | None, step: int, beat_ms: float, rng: np.random.Generator) -> float:
@@ -122,7 +123,29 @@ def _lean_of(leans: tuple[Lean, ...], voice: str | None, step: int, beat_ms: flo
     if chosen.grid_per_beat is None:
         return float(rng.uniform(low, high))
     tick_ms = beat_ms / chosen.grid_per_beat
-    return tick_ms * int(rng.integers(math.ceil(low / tick_ms), math.floor(high / tick_ms) + 1))
+    first, last = math.ceil(low / tick_ms), math.floor(high / tick_ms)
+    if first > last:  # the grid is so coarse that none of its lines is in between
+        return tick_ms * round((low + high) / 2 / tick_ms)
+    return tick_ms * int(rng.integers(first, last + 1))
+
+
+_ACCENT_KEPT = 0.3
+"""Power to which the ratio of a stroke's velocity to its voice's is kept where a machine plays."""
+
+
+def _levelled(pattern: Pattern, levels: Mapping[str, int]) -> Pattern:
+    loud: dict[str, list[int]] = defaultdict(list)
+    for hit in pattern:
+        if hit.velocity >= GHOST_VELOCITY or class_of_key(hit.key) != "snare":
+            loud[class_of_key(hit.key) or ""].append(hit.velocity)
+    hits = []
+    for hit in pattern:
+        name = class_of_key(hit.key) or ""
+        if name in levels and (name != "snare" or hit.velocity >= GHOST_VELOCITY):
+            accent = (hit.velocity / float(np.mean(loud[name]))) ** _ACCENT_KEPT
+            hit = replace(hit, velocity=int(np.clip(round(levels[name] * accent), 1, 127)))
+        hits.append(hit)
+    return pattern.with_hits(hits)
 
 
 def _with_velocity_spread(pattern: Pattern, variation: float) -> Pattern:

@@ -33,6 +33,8 @@ _DEFAULT_STYLE = "Rock"
 _REMEMBERED_BARS = 4
 """Of a prompt that is continued the network is told the last ones."""
 _MOST_TOKENS_A_BAR = 320
+_MOST_TOKENS_AHEAD = 360
+"""Of bars after those to be written: so many are never forgotten (`sampling.sample`)."""
 _LEARNT_METRES = ("4/4",)
 
 
@@ -82,7 +84,11 @@ def run(
         options=options.model_dump(mode="json"),
     )
     told = [*warnings, *plan.warnings, *([loaded.warning] if loaded.warning else [])]
-    told += [f"Pattern {row + 1} ran out of tokens; its last bars are empty." for row, one in enumerate(played) if one.stopped == "length"]
+    told += [
+        f"Pattern {row + 1} ran out of tokens; its last bars are empty."
+        for row, one in enumerate(played)
+        if one.stopped == "length"
+    ]
     told += dict.fromkeys(found.message for each in findings for found in each)
     return Groove(patterns, findings, provenance, tuple(told))
 
@@ -134,7 +140,9 @@ class Plan:
         written = applied(written, self.style, self.asked, rng)
         if self.style is not None and self.style.keys:
             keys = self.style.keys
-            written = written.with_hits(replace(hit, key=keys.get(class_of_key(hit.key) or "", hit.key)) for hit in written)
+            written = written.with_hits(
+                replace(hit, key=keys.get(class_of_key(hit.key) or "", hit.key)) for hit in written
+            )
         return written
 
 
@@ -147,7 +155,7 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
         raise OptionError(f"The prompt is in {_metre_name(prompt.metre)}, not in {metre_name}. Leave out the metre.")
     bpm = options.tempo_bpm or (prompt.bpm if prompt is not None else None) or (style.usual_bpm if style else 100.0)
     half = style is not None and style.told.half_time and task in ("new", "continue")
-    own_bpm, heard = (bpm / 2, _halved(prompt) if prompt else None) if half else (bpm, prompt)
+    heard = _halved(prompt) if half and prompt is not None else prompt
     keeps = task in ("vary", "fill_in", "answer")
     asked = figures_asked(
         None if keeps else style,
@@ -157,17 +165,24 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
         ghost_note_prob=options.ghost_note_prob,
         velocity_variation=options.velocity_variation,
     )
+    if task == "humanise":  # every stroke stays, and no other comes unasked
+        asked = replace(asked, ghost_note_prob=options.ghost_note_prob)
     bars = options.bars if task in ("new", "continue") or prompt is None else prompt.bars
     writes = -(-bars // 2) if half else bars
+    played = style
+    if style is not None and task == "humanise":
+        played = style.model_copy(update={"rolls": None})
     told = style.told if style is not None else None
     density = options.density or (told.density if told else None)
+    if half and options.density is not None:
+        density = 2 * options.density  # one bar of the network's is two
     if heard is not None and density is None and len(heard):
         density = 4 * len(heard) / heard.beats
     begun, head, remembered = _context(t, task, heard)
     conditions = Conditions(
         told.style if told else None,
         told.substyle if told else None,
-        own_bpm,
+        bpm / 2 if half else bpm,
         metre_name,
         remembered + writes if task in ("new", "continue") else remembered + 1 if task == "answer" else bars,
         density,
@@ -195,16 +210,18 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
             keys = ", ".join(map(str, sorted({hit.key for hit in others})))
             stay = task != "continue"
             fate = "kept as they are" if stay else "left out"
-            warnings.append(f"The network plays no percussion on the keys {keys}; the prompt's strokes there are {fate}.")
+            warnings.append(
+                f"The network plays no percussion on the keys {keys}; the prompt's strokes there are {fate}."
+            )
             kept += [hit for hit in others if stay and hit not in kept]
     return Plan(
         prompt=[*header, *begun],
         head=len(header) + head,
         guides=tuple(guides),
-        bpm=own_bpm,
+        bpm=bpm,
         metre=metre,
         seed=seed,
-        style=None if keeps else style,
+        style=None if keeps else played,
         asked=asked,
         bars=bars,
         half_time=half,
@@ -223,7 +240,10 @@ def _context(t: Tokenizer, task: str, prompt: Pattern | None) -> tuple[list[int]
         empty = _empty_bars(prompt)
         if not empty:
             raise OptionError("The prompt has no empty bar to fill in. Leave the bars empty that are to be written.")
-        later = [token for bar in bars[empty[-1] + 1 :][:_REMEMBERED_BARS] for token in bar]
+        after = bars[empty[-1] + 1 :][:_REMEMBERED_BARS]
+        while sum(map(len, after)) > _MOST_TOKENS_AHEAD:
+            after.pop()
+        later = [token for bar in after for token in bar]
         ahead = [t.future_id, *later, t.present_id] if later else []
         return ahead, len(ahead), 0
     before = bars if task == "continue" else bars[:-1]
@@ -249,8 +269,9 @@ def _guide(
     """The grammar of one row."""
     steps = t.steps_of(metre)
     if task in ("new", "continue"):
-        every = options.fill_every // (2 if style is not None and style.told.half_time else 1)
-        fills = [bar for bar in range(bars) if every and (bar + 1) % every == 0]
+        counted = 2 if style is not None and style.told.half_time else 1
+        last_bars = range(options.fill_every, options.bars + 1, options.fill_every) if options.fill_every else ()
+        fills = {(bar - 1) // counted for bar in last_bars}
         must = _drawn(style.must, steps, rng) if style is not None else []
         never = _drawn(style.never, steps, rng) if style is not None else []
         wanted = [Wanted(bar, step, voice) for bar in range(bars) if bar not in fills for step, voice in must]
@@ -260,7 +281,11 @@ def _guide(
         return Grammar(t, metre, bars, wanted=t.wanted(prompt), only=dict.fromkeys(range(bars), steps))
     as_played = t.wanted(prompt, as_played=True)
     if task == "vary":
-        kept = [stroke for stroke, draw in zip(as_played, rng.random(len(as_played)), strict=True) if draw >= options.distance]
+        kept = [
+            stroke
+            for stroke, draw in zip(as_played, rng.random(len(as_played)), strict=True)
+            if draw >= options.distance
+        ]
         only = dict.fromkeys(range(bars), steps) if options.distance == 0 else {}
         return Grammar(t, metre, bars, wanted=kept, only=only)
     if task == "fill_in":
@@ -305,13 +330,12 @@ def _metre_name(metre: TimeSignature) -> str:
 
 
 def _halved(pattern: Pattern) -> Pattern:
-    """The same music counted at half the tempo, in half as many bars."""
+    """The same music counted in beats twice as long, in half as many bars; the tempo is left as it was."""
     hits = [replace(hit, beat=hit.beat / 2) for hit in pattern]
-    return replace(pattern, hits=tuple(hits), bpm=pattern.bpm / 2, bars=-(-pattern.bars // 2))
+    return replace(pattern, hits=tuple(hits), bars=-(-pattern.bars // 2))
 
 
 def _doubled(pattern: Pattern) -> Pattern:
+    """`_halved` undone."""
     hits = [replace(hit, beat=hit.beat * 2) for hit in pattern]
-    return replace(pattern, hits=tuple(hits), bpm=pattern.bpm * 2, bars=pattern.bars * 2)
-
-
+    return replace(pattern, hits=tuple(hits), bars=pattern.bars * 2)

@@ -58,12 +58,15 @@ class Sampling:
         """Probabilities (rows, tokens) of what is allowed; each row of `allowed` has at least one True."""
         scores = np.where(allowed, logits.astype(np.float64), -np.inf)
         if self.temperature == 0:
-            return np.asarray(np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None], np.float64)
-        scores = scores / self.temperature
+            best: NDArray[np.bool_] = np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+            return best.astype(np.float64)
+        scores -= scores.max(axis=1, keepdims=True)  # first, so that no temperature is too small
+        with np.errstate(over="ignore"):
+            scores /= self.temperature
         if 0 < self.top_k < scores.shape[1]:
             edge = np.partition(scores, -self.top_k, axis=1)[:, -self.top_k, None]
             scores = np.where(scores < edge, -np.inf, scores)
-        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        shares: NDArray[np.float64] = np.exp(scores - scores.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         if self.top_p < 1:
             order = np.argsort(-shares, axis=1, kind="stable")
@@ -101,11 +104,12 @@ def sample(
     head: int = 1,
     check: Callable[[int], None] = lambda _drawn: None,
 ) -> list[Sampled]:
-    """A continuation of each prompt, all of one length, under its guide, from a generator of its own, seeded by `seeds`.
+    """A continuation of each prompt, all of one length, under its guide, from a generator seeded by its `seeds`.
 
-    `network` has `config.max_length`, `layers.cache`, `recall()` and answers `(ids, contexts, cache)` with logits. Where
-    a row outgrows it, the first `head` tokens and the later half of what it can see stay. `check(drawn)` is called before each
-    token and may raise to stop.
+    `network` has `config.max_length`, `layers.cache`, `recall()` and answers `(ids, contexts, cache)` with logits, as
+    its `step` does for one more token. Where a row outgrows it, the first `head` tokens (of what it can see three
+    eighths at most) and the later half of what it can see stay. `check(drawn)` is called before each token and may
+    raise to stop.
     """
     given = len(prompts[0])
     if given >= max_length:
@@ -124,10 +128,11 @@ def sample(
             length = len(_within(rows[live[0]], head, window))
             cache = network.layers.cache(len(live), min(window, length + max_length - given - drawn))
             seen, told = ([_within(kept[row], head, window) for row in live] for kept in (rows, contexts))
+            answers = network(torch.tensor(seen, device=device), torch.tensor(told, device=device), cache)[:, -1]
         else:
-            seen, told = ([kept[row][-1:] for row in live] for kept in (rows, contexts))
-        answers = network(torch.tensor(seen, device=device), torch.tensor(told, device=device), cache)
-        logits = answers[:, -1].float().cpu().numpy()
+            last, context = ([kept[row][-1] for row in live] for kept in (rows, contexts))
+            answers = network.step(torch.tensor(last, device=device), torch.tensor(context, device=device), cache)
+        logits = answers.float().cpu().numpy()
         allowed = np.stack([guides[row].allowed() for row in live])
         if sampling.repetition_penalty > 1:
             logits = np.stack(
@@ -159,7 +164,7 @@ def sample(
 
 def _within(tokens: list[T], head: int, window: int) -> list[T]:
     """`tokens`, or the first `head` and the last of them where they would fill more than the window."""
-    return tokens if len(tokens) < window else [*tokens[:head], *tokens[-(window // 2) :]]
+    return tokens if len(tokens) < window else [*tokens[: min(head, 3 * window // 8)], *tokens[-(window // 2) :]]
 
 
 def _penalised(logits: NDArray[np.float32], recent: Sequence[int], sampling: Sampling) -> NDArray[np.float32]:

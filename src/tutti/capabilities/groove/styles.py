@@ -49,6 +49,12 @@ def _known_voice(name: str) -> str:
     return name
 
 
+def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
+    if pair[0] > pair[1]:
+        raise ValueError(f"the lower comes first; got {pair[0]:g} and {pair[1]:g}")
+    return pair
+
+
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Steps = tuple[Annotated[int, Field(ge=0, le=47)], ...]
 _Ms = Annotated[float, Field(ge=-60, le=60)]
@@ -102,6 +108,7 @@ class Lean(_Table):
     """Amounts are whole parts of a beat so fine, as on the machine it was made with."""
 
     _voice = field_validator("voice")(_known_voice)
+    _order = field_validator("late_ms")(_in_order)
 
 
 class Rolls(_Table):
@@ -141,7 +148,7 @@ class Style(_Table):
     """Share of the snare strokes that are ghost notes."""
     velocity_variation: _Share | None = None
     """Of strokes that are repeated, as a share of their velocity."""
-    told: Told = Told()
+    told: Told = Field(default_factory=lambda: Told.model_validate({}))
     must: tuple[Places, ...] = ()
     never: tuple[Places, ...] = ()
     voices: tuple[str, ...] | None = None
@@ -151,12 +158,21 @@ class Style(_Table):
     """Voices (steps are not looked at) that by `chance` stay straight while the others swing."""
     stray_ms: float | None = Field(None, ge=0, le=60)
     """Standard deviation of what is left when leans are taken out, at `micro_timing_ms` as it stands here."""
+    levels: dict[str, Annotated[int, Field(ge=1, le=127)]] = {}
+    """How loud a voice is that a machine plays, for its strokes above a ghost note; drummers' accents stay, smaller."""
     rolls: Rolls | None = None
     keys: dict[str, Annotated[int, Field(ge=27, le=87)]] = {}
     """General MIDI keys of pieces that this style plays on other instruments."""
     by_hand: bool = True
     """Whether it is to be playable by two hands and two feet."""
     figures: tuple[Figure, ...] = ()
+
+    _order = field_validator("bpm")(_in_order)
+
+    @field_validator("levels", "keys")
+    @classmethod
+    def _known_voices(cls, table: dict[str, int]) -> dict[str, int]:
+        return {_known_voice(name): value for name, value in table.items()}
 
     @property
     def usual_bpm(self) -> float:
@@ -165,7 +181,7 @@ class Style(_Table):
 
 
 def _plain(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "", name.lower())
+    return re.sub(r"[\W_]+", "", name.casefold())
 
 
 @cache
@@ -210,7 +226,7 @@ def find_style(name: str) -> Style:
 
 
 def list_available_styles() -> list[str]:
-    """Names of all styles, producers first as their files sort."""
+    """Names of all styles, in the order of their files: those of tutti, then the user's own."""
     return list(load_styles())
 
 

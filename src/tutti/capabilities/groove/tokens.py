@@ -1,9 +1,9 @@
-"""Patterns as tokens and back: the vocabulary of MidiTok's PerTok with position tokens, and a grammar of what may follow.
+"""Patterns as tokens and back: the vocabulary of MidiTok's PerTok with position tokens, and a grammar of what follows.
 
 A bar is `Bar`, then for each sixteenth that is struck `Position`, and for each stroke on it `PitchDrum`, `MicroTiming`,
 `Velocity`; strokes on one sixteenth are in the order of the kit. Sixteenths and 30 shifts of 1/120 beat up to half a
-sixteenth place every stroke, triplets and 32nds too, to 1/240 beat; docs/benchmarks/groove.md has what the other schemes
-of MidiTok (Fradet et al., 2021; PerTok: Lenz and Mani, arXiv 2410.02060) keep of the same takes.
+sixteenth place every stroke, triplets and 32nds too, to 1/240 beat; docs/benchmarks/groove.md has what the other
+schemes of MidiTok (Fradet et al., 2021; PerTok: Lenz and Mani, arXiv 2410.02060) keep of the same takes.
 
 In front stand the conditions, one token each: style, substyle, tempo, metre, bars, density. `Fill` after a `Bar` asks
 for a fill. `Future` … `Present` encloses bars that come after those to be written.
@@ -142,6 +142,8 @@ class Tokenizer:
                 raise OptionError(f"The network knows no {kind} {value!r}. It knows: {', '.join(known)}.")
         self.steps_of(conditions.metre)
         bars = conditions.bars
+        if not (bars is None or bars >= 1) or not (conditions.bpm is None or conditions.bpm > 0):
+            raise OptionError(f"A pattern has a tempo above 0 and at least one bar; got {conditions.bpm} and {bars}.")
         named = (
             f"Style_{conditions.style}",
             f"Substyle_{conditions.substyle}",
@@ -280,7 +282,9 @@ class Grammar:
         self._wanted: dict[tuple[int, int], list[Wanted]] = defaultdict(list)
         for stroke in sorted(wanted, key=lambda w: (w.bar, w.step, w.voice, w.shift or 0)):
             self._wanted[stroke.bar, stroke.step].append(stroke)
-        self._places = {bar: sorted(step for at, step in self._wanted if at == bar) for bar in range(bars)}
+        self._places: dict[int, list[int]] = {bar: [] for bar in range(bars)}
+        for bar, step in self._wanted:  # in order, as they were put in
+            self._places.setdefault(bar, []).append(step)
         self._bar, self._step, self._voice, self._shift = -1, -1, -1, _EARLIEST - 1
         self._struck: Wanted | None = None
         self._state = "begin"
@@ -302,7 +306,8 @@ class Grammar:
         elif self._state == "shift":
             begin, end = self._spans["MicroTiming"]
             if self._struck is None or self._struck.shift is None:
-                may[begin + self._shift + 1 - _EARLIEST : end] = True
+                again = sum(stroke.voice == self._voice for stroke in self._due())  # they need room after it
+                may[begin + self._shift + 1 - _EARLIEST : end - again] = True
             else:
                 may[begin + self._struck.shift - _EARLIEST] = True
         elif self._state == "velocity":

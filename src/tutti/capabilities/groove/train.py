@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,7 +112,7 @@ class Crops:
         self._weights = weights / weights.sum()
 
     def batch(self, step: int) -> dict[str, Tensor]:
-        """Ids (batch, tokens), padded, their contexts, and how many at the start of each are not to be learnt (batch,)."""
+        """Ids (batch, tokens), padded, their contexts, and how many of each row are conditions (batch,)."""
         rng = np.random.default_rng((self._seed, 3, step))
         length = int(rng.choice(_LENGTHS, p=_LENGTH_SHARES))  # one for all: less is padding
         rows, heads = zip(*(self.sequence(rng, length) for _ in range(self._learning.batch)), strict=True)
@@ -141,16 +141,17 @@ class Crops:
         while sum(map(len, bars)) > self._learning.tokens - 12 and len(bars) > 1:
             bars.pop(0)
         asked = replace(take.conditions(pattern), bars=len(bars))
-        known = {name: None for name in ("style", "substyle", "bpm", "bars", "density") if self._forgets(name, rng)}
-        head = t.header(replace(asked, **known))
+        forgotten: dict[str, Any] = {
+            name: None
+            for name in ("style", "substyle", "bpm", "bars", "density")
+            if rng.random() < (0.5 if name in ("density", "substyle") else self._learning.forget)
+        }
+        head = t.header(replace(asked, **forgotten))
         if len(bars) > 2 and rng.random() < 0.25:
             later = int(rng.integers(1, len(bars) - 1))
             head = [*head, t.future_id, *(token for bar in bars[-later:] for token in bar), t.present_id]
             return [*head, *(token for bar in bars[:-later] for token in bar), t.eos_id], len(head)
         return [*head, *(token for bar in bars for token in bar), t.eos_id], len(head)
-
-    def _forgets(self, name: str, rng: np.random.Generator) -> bool:
-        return bool(rng.random() < (0.5 if name in ("density", "substyle") else self._learning.forget))
 
 
 def _filled_bars(pattern: Pattern) -> list[Pattern]:
@@ -290,5 +291,3 @@ def likelihoods(weights: Path, config: GrooveNetConfig, takes: Sequence[Take], b
     report["token"] = sum(sums.values()) / sum(counts.values())
     report["stroke"] = sum(sums.values()) / max(1, strokes)
     return report
-
-

@@ -33,6 +33,7 @@ class Options(BaseModel):
             description="Quarter notes a minute. Default: the prompt's, or the middle of the style's range.",
             ge=30,
             le=300,
+            json_schema_extra={"flag": "--tempo"},
         ),
     ] = None
     metre: Annotated[
@@ -111,13 +112,17 @@ class Options(BaseModel):
     ] = 1.0
     model: Annotated[
         str | None,
-        Field(description="Name of a model card, or the path of a checkpoint (.safetensors, .pt). Default: the style's."),
+        Field(
+            description="Name of a model card, or the path of a checkpoint (.safetensors, .pt). Default: the style's."
+        ),
     ] = None
     drum_map: Annotated[
         Literal["gm", "ableton", "td17", "superior", "addictive"],
         Field(description="Which notes mean which drums in the MIDI file."),
     ] = "gm"
-    ticks_per_quarter: Annotated[Literal[480, 960], Field(description="Resolution of the MIDI file.")] = 480
+    ticks_per_quarter: Annotated[
+        int, Field(description="Resolution of the MIDI file, such as 480 or 960.", ge=96, le=960)
+    ] = 480
     lead_in_bars: Annotated[
         int,
         Field(
@@ -193,8 +198,17 @@ class Groove:
 
         return features_of(self.pattern)
 
+    def paths(self, format_name: str, path: str | PathLike[str]) -> tuple[Path, ...]:
+        """The files that `save_as` writes."""
+        target = Path(path)
+        ending = f".{format_name}"
+        if len(self) == 1:
+            return (target,)
+        stem = target.name[: -len(ending)] if target.name.lower().endswith(ending) else target.name
+        return tuple(target.with_name(f"{stem}-{index + 1}{ending}") for index in range(len(self)))
+
     def save(self, path: str | PathLike[str]) -> tuple[Path, ...]:
-        """`save_as` of the format that the end of `path` names (see `FORMATS`). Raises UnknownFormatError for another."""
+        """`save_as` the format that the end of `path` names (see `FORMATS`). Raises UnknownFormatError for others."""
         target = Path(path)
         name = target.name.lower()
         fitting = [known for known in FORMATS if name.endswith(f".{known}")]
@@ -211,10 +225,7 @@ class Groove:
             raise UnknownFormatError(
                 f"No writer for {format_name!r} ({target.name!r}). Use one of: {', '.join(FORMATS)}."
             )
-        ending = f".{format_name}"
-        stem = target.name.removesuffix(ending)
-        paths = tuple(target.with_name(f"{stem}-{index + 1}{ending}") for index in range(len(self)))
-        paths = paths if len(self) > 1 else (target,)
+        paths = self.paths(format_name, target)
         made = [_WRITERS[format_name](self, index) for index in range(len(self))]  # all, before one is written
         for own, data in zip(paths, made, strict=True):
             write_atomic(own, data)

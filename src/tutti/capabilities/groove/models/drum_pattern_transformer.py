@@ -17,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutti.errors import WeightsError, WeightsMissingError
-from tutti.nets.causal import Cache, CausalBlocks
-from tutti.weights.opening import load_strict
+from tutti.nets.causal import Cache, CausalBlocks, Stepper
+from tutti.nets.packing import Linear, packed_linear
+from tutti.weights.opening import Form, compare
 
 __all__ = ["DrumPatternTransformer", "DrumPatternTransformerConfig", "open_checkpoint"]
 
@@ -54,6 +55,7 @@ class DrumPatternTransformer(nn.Module):
         super().__init__()
         self.config = config
         self.style_id = 0
+        self._packed: tuple[Stepper, Linear] | None = None
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.position = nn.Embedding(config.n_positions, config.n_embd)
         self.style = nn.Embedding(config.n_styles, _STYLE_WIDTH)
@@ -64,11 +66,19 @@ class DrumPatternTransformer(nn.Module):
 
     def forward(self, ids: Tensor, contexts: Tensor | None = None, cache: Cache | None = None) -> Tensor:  # noqa: ARG002
         """`contexts` say nothing to this network."""
-        used = cache.used if cache is not None else 0
-        positions = torch.arange(used, used + ids.shape[1], device=ids.device)
-        style = self.style_projection(self.style.weight[self.style_id])
-        states = self.embedding(ids) + style + self.position(positions)
-        return F.linear(self.layers(states, cache), self.embedding.weight)
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        return F.linear(self.layers(self._told(ids, positions), cache), self.embedding.weight)
+
+    def step(self, ids: Tensor, contexts: Tensor, cache: Cache) -> Tensor:  # noqa: ARG002
+        """The same for one more token of each row: (rows,) to (rows, vocabulary)."""
+        if self._packed is None or self._packed[0].device != ids.device:  # of the weights as they are now
+            self._packed = Stepper(self.layers, self.config.max_length), packed_linear(self.embedding.weight)
+        stepper, head = self._packed
+        return head(stepper.step(self._told(ids, torch.tensor(cache.used, device=ids.device)), cache))
+
+    def _told(self, ids: Tensor, positions: Tensor) -> Tensor:
+        style: Tensor = self.style_projection(self.style.weight[self.style_id])
+        return self.embedding(ids) + style + self.position(positions)  # type: ignore[no-any-return]
 
     def recall(self) -> NothingRecalled:
         """What gives the contexts of one row."""
@@ -90,7 +100,9 @@ _PARTS = {
     "mlp.c_fc": "dense_in",
     "mlp.c_proj": "dense_out",
 }
-_IN_BLOCK = re.compile(r"transformer\.transformer\.h\.(\d+)\.(ln_1|ln_2|attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.(\w+)")
+_IN_BLOCK = re.compile(
+    r"transformer\.transformer\.h\.(\d+)\.(ln_1|ln_2|attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.(\w+)"
+)
 
 
 def open_checkpoint(path: Path) -> tuple[DrumPatternTransformer, dict[str, Any]]:
@@ -107,23 +119,37 @@ def open_checkpoint(path: Path) -> tuple[DrumPatternTransformer, dict[str, Any]]
         raise WeightsError(f"{path} holds no weights that can be read safely ({type(error).__name__}).") from error
     metadata = content.get("metadata") if isinstance(content, dict) else None
     tensors = content.get("model_state_dict") if isinstance(content, dict) else None
-    if not isinstance(metadata, dict) or not isinstance(tensors, dict):
+    if (
+        not isinstance(metadata, dict)
+        or not isinstance(tensors, dict)
+        or not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in tensors.items())
+    ):
         raise WeightsError(f"{path} is no DrumPatternTransformer checkpoint: it lacks model_state_dict or metadata.")
     known = DrumPatternTransformerConfig.__dataclass_fields__
     try:
         config = DrumPatternTransformerConfig(**{name: int(metadata[name]) for name in known if name in metadata})
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         raise WeightsError(f"The metadata of {path} do not say what network it is: {error}.") from error
-    if min(getattr(config, name) for name in known) < 1 or config.n_embd % (2 * config.n_head):
+    is_odd = min(getattr(config, name) for name in known) < 1 or config.n_embd % (2 * config.n_head)
+    if is_odd or config.n_layer > len(tensors):
         raise WeightsError(f"The metadata of {path} describe no network that can be built: {config}.")
+    head: Tensor | None = tensors.get("transformer.lm_head.weight")
+    tokens: Tensor | None = tensors.get("transformer.transformer.wte.weight")
+    if head is not None and tokens is not None and not torch.equal(head, tokens):
+        raise WeightsError(f"{path} has a head that is not its table of tokens; this network has none of its own.")
     named = dict(_named(name, tensor) for name, tensor in tensors.items() if not _is_buffer(name))
     table = named.get("embedding.weight")
     if table is None or tuple(table.shape) != (config.vocab_size, config.n_embd):
         raise WeightsError(f"{path} says vocab_size={config.vocab_size}, but has no table of so many tokens.")
     with torch.device("meta"):
         network = DrumPatternTransformer(config)
-    load_strict(network.to_empty(device="cpu"), named, path.name)
-    return network.eval(), {**metadata, "max_length": config.max_length}
+    forms = {
+        name: Form(tuple(tensor.shape), "float" if tensor.is_floating_point() else "integer")
+        for name, tensor in named.items()
+    }
+    compare(network, forms, path.name)  # before there is memory for it
+    network.to_empty(device="cpu").load_state_dict(named)
+    return network.eval(), {**metadata, "vocab_size": config.vocab_size, "max_length": config.max_length}
 
 
 def _is_buffer(name: str) -> bool:

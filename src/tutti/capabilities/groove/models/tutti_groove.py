@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from tutti.capabilities.groove.recall import CONTEXT, Recall
 from tutti.capabilities.groove.tokens import tokenizer
-from tutti.nets.causal import Cache, CausalBlocks
+from tutti.nets.causal import Cache, CausalBlocks, Stepper
+from tutti.nets.packing import Linear, packed_linear
 
 __all__ = ["GrooveNet", "GrooveNetConfig"]
 
@@ -26,11 +27,12 @@ class GrooveNetConfig:
 
 
 class GrooveNet(nn.Module):
-    """Token ids (batch, tokens) and their contexts (batch, tokens, 4) to logits (batch, tokens, vocabulary)."""
+    """Token ids (batch, tokens) and their contexts (batch, tokens, 6) to logits (batch, tokens, vocabulary)."""
 
     def __init__(self, config: GrooveNetConfig) -> None:
         super().__init__()
         self.config = config
+        self._packed: tuple[Stepper, Linear] | None = None
         first, last = tokenizer().span("Position")
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.place = nn.Embedding(last - first + 1, config.width)
@@ -41,13 +43,22 @@ class GrooveNet(nn.Module):
         )
         for table in (self.embedding, self.place):
             nn.init.normal_(table.weight, std=0.02)
-        for recalled in self.recalled:
-            nn.init.zeros_(recalled.weight)
+        for recalled in self.recalled.parameters():
+            nn.init.zeros_(recalled)
 
     def forward(self, ids: Tensor, contexts: Tensor, cache: Cache | None = None) -> Tensor:
+        return F.linear(self.layers(self._told(ids, contexts), cache), self.embedding.weight)
+
+    def step(self, ids: Tensor, contexts: Tensor, cache: Cache) -> Tensor:
+        """The same for one more token of each row: (rows,) and (rows, 6) to (rows, vocabulary)."""
+        if self._packed is None or self._packed[0].device != ids.device:  # of the weights as they are now
+            self._packed = Stepper(self.layers, self.config.max_length), packed_linear(self.embedding.weight)
+        stepper, head = self._packed
+        return head(stepper.step(self._told(ids, contexts), cache))
+
+    def _told(self, ids: Tensor, contexts: Tensor) -> Tensor:
         told = [table(contexts[..., place]) for place, table in enumerate((self.place, *self.recalled))]
-        states = self.dropout(sum(told, self.embedding(ids)))
-        return F.linear(self.layers(states, cache), self.embedding.weight)
+        return self.dropout(sum(told, self.embedding(ids)))  # type: ignore[no-any-return]
 
     def recall(self) -> Recall:
         """What gives the contexts of one row."""
