@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+import torch
+
 from benchmarks.groove import copying, likeness, schemes, speed, style_check
 from benchmarks.transcription.conditions import describe
 from benchmarks.transcription.folders import REPOSITORY
@@ -34,6 +36,7 @@ def main(command_line: Sequence[str] | None = None) -> None:
     said = parser.parse_args(command_line)
     if said.write and said.model != MODEL:
         parser.error(f"--write keeps figures of {MODEL}. Leave --model out.")
+    torch.set_num_threads(said.threads)
     versions = {name: version(name) for name in ("tutti", "torch", "numpy", "scikit-learn", "miditok")}
     for name in said.only:
         print(f"{name} ...", file=sys.stderr)

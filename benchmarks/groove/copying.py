@@ -132,8 +132,12 @@ def _bars_of(pattern: Pattern) -> NDArray[np.float32]:
     return struck
 
 
-def report(threads: int, model: str = "tutti-groove", count: int = PATTERNS, bars: int = BARS) -> str:
-    torch.set_num_threads(threads)
+def report(
+    threads: int,  # noqa: ARG001 - threads are set by the caller
+    model: str = "tutti-groove",
+    count: int = PATTERNS,
+    bars: int = BARS,
+) -> str:
     windows = human("validation", bars)
     rng = np.random.default_rng(_SEED)
     asked = [windows[place].conditions for place in rng.integers(len(windows), size=count).tolist()]

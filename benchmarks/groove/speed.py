@@ -113,7 +113,6 @@ def _cold_s(model: str, threads: int) -> list[float]:
 
 
 def report(threads: int, model: str = "tutti-groove", times: int = TIMES, longest: int = max(_POINTS) + _AROUND) -> str:
-    torch.set_num_threads(threads)
     rows = []
     for style in _STYLES:
         run(None, _options(model, style, 0))

@@ -32,7 +32,7 @@ def small_network(seed: int = 0, **config: Any) -> GrooveNet:
     network = GrooveNet(GrooveNetConfig(**{"layers": 1, "width": 32, "heads": 2, "max_length": 512, **config})).eval()
     with torch.no_grad():
         for table in (network.embedding, network.place, *network.recalled):
-            table.weight.normal_(std=0.35)  # type: ignore[union-attr, operator]
+            table.weight.normal_(std=0.2)  # type: ignore[union-attr, operator]
     return network
 
 
@@ -44,7 +44,7 @@ def small_weights(path: Path, seed: int = 0, **config: Any) -> Path:
 
 
 def small_card(folder: Path, seed: int = 0) -> Path:
-    """A card named tutti-groove in `folder`, its weights as the store keeps them; for TUTTI_CARDS_DIR and _CACHE_DIR."""
+    """A card named tutti-groove in `folder`, its weights as the store keeps them: TUTTI_CARDS_DIR and _CACHE_DIR."""
     made = small_weights(folder / "made.safetensors", seed)
     data = made.read_bytes()
     digest = sha256(data).hexdigest()

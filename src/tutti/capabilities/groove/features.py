@@ -39,6 +39,8 @@ _HAT = ("hihat_closed", "ride")
 _TIMEKEEPERS = ("hihat_closed", "hihat_open", "hihat_pedal", "ride", "ride_bell")
 _SWINGS = (0.5, 0.58, 2 / 3, 0.72)
 """Where the second strokes of pairs are looked for."""
+_LEAST_SWING, _MOST_SWING = 0.4, 0.78
+"""Strokes that lie elsewhere on average are something else: early for the next pair, or late for their own."""
 
 WhichVoice = Callable[[str], bool]
 
@@ -199,18 +201,20 @@ def _backbeat(s: Strokes) -> float:
 
 
 def swing_percent(
-    pattern: Pattern, divisions: int, voices: WhichVoice | None = None, near_percent: float | None = None
+    pattern: Pattern, divisions: int, voices: WhichVoice = lambda _name: True, near_percent: float | None = None
 ) -> float:
     """Where the second stroke of a pair lies, as the percentage of the pair that the first is given: 50 is straight.
 
     `divisions` of a beat are 2 (pairs of eighths) or 4 (of sixteenths). Only pairs count in which a voice has a single
     stroke between its ends: where it has more it plays something faster, which says nothing of swing. The pair begins
-    at the mean place of first strokes, so that a steady lean has no part in it. Without `voices` it is told by hats and
-    rides, or by all where those have too few; `near_percent` says where to look. NaN with fewer than four pairs.
+    at the mean place of first strokes, so that a steady lean has no part in it. Of `voices` hats and rides tell it, or
+    all where those have too few; `near_percent` says where to look. NaN with fewer than four pairs.
     """
-    if voices is None:
-        kept = swing_percent(pattern, divisions, lambda name: name in _TIMEKEEPERS, near_percent)
-        return swing_percent(pattern, divisions, lambda _name: True, near_percent) if np.isnan(kept) else kept
+    kept = _swing_of(pattern, divisions, lambda name: name in _TIMEKEEPERS and voices(name), near_percent)
+    return _swing_of(pattern, divisions, voices, near_percent) if np.isnan(kept) else kept
+
+
+def _swing_of(pattern: Pattern, divisions: int, voices: WhichVoice, near_percent: float | None) -> float:
     pair = 2 / divisions
     rows = [(hit.beat, DRUM_CLASSES.index(name)) for hit in pattern if (name := class_of_key(hit.key)) and voices(name)]
     beats, voice = np.array(rows, np.float64).reshape(-1, 2).T
@@ -224,8 +228,10 @@ def swing_percent(
     if len(seconds) < 4 or not first.any():
         return np.nan
     starts = _SWINGS if near_percent is None else (near_percent / 100,)
-    best = max((_settled(seconds, start) for start in starts), key=lambda found: found[1])
-    return 100 * (best[0] - float(place[first].mean())) if best[1] >= 4 else np.nan
+    begin = float(place[first].mean())
+    found = [(swing - begin, count) for swing, count in (_settled(seconds, start) for start in starts)]
+    likely = [one for one in found if _LEAST_SWING <= one[0] <= _MOST_SWING and one[1] >= 4]
+    return 100 * max(likely, key=lambda one: one[1])[0] if likely else np.nan
 
 
 def _settled(seconds: Floats, swing: float) -> tuple[float, int]:

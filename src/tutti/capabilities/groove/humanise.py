@@ -130,13 +130,21 @@ def swing_set(pattern: Pattern, percent: float, division: Division = "16th", voi
     measures it; one that has too few of them to tell counts as straight. Raises OptionError."""
     _check_swing(percent)
     found = swing_percent(pattern, _DIVISIONS[division], voices)
-    pattern = _reswung(pattern, 0.5 if math.isnan(found) else found / 100, percent / 100, division, voices)
-    for _ in range(2):  # strokes that change sides of the middle between two lines move the mean a little
-        found = swing_percent(pattern, _DIVISIONS[division], voices, percent)
-        if math.isnan(found) or abs(found - percent) < 0.05:
+    before = 0.5 if math.isnan(found) else found / 100
+    best, off_by, aim = pattern, math.inf, percent
+    low, high = percent - 10, percent + 10
+    for _ in range(12):  # strokes that change sides of the middle between two lines move the mean a little
+        moved = _reswung(pattern, before, aim / 100, division, voices)
+        missing = percent - swing_percent(moved, _DIVISIONS[division], voices, percent)
+        if math.isnan(missing):
+            return moved if math.isinf(off_by) else best
+        if abs(missing) < off_by:
+            best, off_by = moved, abs(missing)
+        if off_by < 0.05:
             break
-        pattern = _reswung(pattern, percent / 100, (2 * percent - found) / 100, division, voices)
-    return pattern
+        low, high = (aim, high) if missing > 0 else (low, aim)
+        aim = aim + missing if low < aim + missing < high else (low + high) / 2
+    return best
 
 
 def _reswung(pattern: Pattern, before: float, after: float, division: Division, voices: WhichVoice) -> Pattern:

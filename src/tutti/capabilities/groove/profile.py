@@ -103,6 +103,7 @@ def _timed(
         # a voice that comes once does not stray from itself; of too few strokes nothing can be told
         stray = stray * (stray_ms / spread) if spread > 0.1 else stray
         stray = np.clip(stray, -3 * stray_ms, 3 * stray_ms)
+        stray -= _means(stray, groups)
     if leans:
         drawn: dict[int, float] = {}
         for group, step, hit in zip(groups.tolist(), steps.tolist(), pattern, strict=True):
@@ -171,7 +172,8 @@ def _with_velocity_spread(pattern: Pattern, variation: float) -> Pattern:
 def _with_ghosts(pattern: Pattern, share: float, rng: np.random.Generator) -> Pattern:
     """With ghost notes added where they fit, or the softest taken away, until they are `share` of the snares.
 
-    Places that are added come back in every bar before another is taken: ghosts are part of what is repeated.
+    Places that are added come back in every bar before another is taken: ghosts are part of what is repeated. Where
+    they run out, snares between the beats are softened.
     """
     snares = [hit for hit in pattern if class_of_key(hit.key) == "snare"]
     ghosts = sorted((hit for hit in snares if hit.velocity < GHOST_VELOCITY), key=lambda hit: hit.velocity)
@@ -189,4 +191,17 @@ def _with_ghosts(pattern: Pattern, share: float, rng: np.random.Generator) -> Pa
         Hit(place / 4 + float(rng.normal(0, 0.01)), key, int(rng.integers(20, GHOST_VELOCITY)))
         for place in free[: wanted - len(ghosts)]
     ]
-    return pattern.with_hits([*pattern, *added])
+    played = pattern.with_hits([*pattern, *added])
+    return played if len(ghosts) + len(added) == wanted else _softened(played, share)
+
+
+def _softened(pattern: Pattern, share: float) -> Pattern:
+    """With the softest of the snares between the beats made ghost notes, until they are `share` of all."""
+    snares = [hit for hit in pattern if class_of_key(hit.key) == "snare"]
+    short = round(share * len(snares)) - sum(hit.velocity < GHOST_VELOCITY for hit in snares)
+    between = [hit for hit in snares if hit.velocity >= GHOST_VELOCITY and math.floor(hit.beat * 4 + 0.5) % 4]
+    softer = {id(hit) for hit in sorted(between, key=lambda hit: hit.velocity)[: max(0, short)]}
+    return pattern.with_hits(
+        replace(hit, velocity=20 + hit.velocity * (GHOST_VELOCITY - 21) // 127) if id(hit) in softer else hit
+        for hit in pattern
+    )

@@ -274,7 +274,9 @@ def _guide(
         fills = {(bar - 1) // counted for bar in last_bars}
         must = _drawn(style.must, steps, rng) if style is not None else []
         never = _drawn(style.never, steps, rng) if style is not None else []
-        wanted = [Wanted(bar, step, voice) for bar in range(bars) if bar not in fills for step, voice in must]
+        # two bars of a machine's: what is further from its sixteenth than half of theirs would end up on another
+        shift = 0 if counted > 1 else None
+        wanted = [Wanted(bar, step, voice, shift) for bar in range(bars) if bar not in fills for step, voice in must]
         return Grammar(t, metre, bars, wanted=wanted, fills=fills, voices=voices, never=never)
     assert prompt is not None
     if task == "humanise":

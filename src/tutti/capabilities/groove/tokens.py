@@ -168,6 +168,8 @@ class Tokenizer:
                 continue
             step, shift = _placed(hit.beat)
             bar, step = divmod(step, steps)
+            if bar == pattern.bars and step == 0 and hit.beat < pattern.beats - 0.125:
+                bar, step, shift = bar - 1, steps - 1, _EARLIEST + _SHIFTS - 1  # nearer to a bar that is not there
             if 0 <= bar < pattern.bars:
                 place = bar, step, self._voice_of[key_of_class(name)], shift
                 loudest[place] = max(hit.velocity, loudest.get(place, 0))
