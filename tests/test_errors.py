@@ -49,7 +49,8 @@ def test_only_wrong_usage_exits_with_2_and_only_a_stop_with_130() -> None:
     exits = {error.__name__: error.exit_code for error in CLASSES}
     assert {name for name, code in exits.items() if code == 130} == {"Cancelled"}
     assert {name for name, code in exits.items() if code == 2} == {
-        "UsageError", "OptionError", "UnknownModelError", "UnknownFormatError", "CorrectionError", "DeviceError",
+        "UsageError", "OptionError", "UnknownModelError", "UnknownStyleError", "UnknownFormatError", "CorrectionError",
+        "DeviceError",
     }  # fmt: skip
     assert set(exits.values()) == {1, 2, 130}
 

@@ -90,4 +90,4 @@ def test_settings_do_not_change() -> None:
 def test_every_variable_is_documented() -> None:
     read = set(re.findall(r'"((?:TUTTI|MODEL)_\w+)"', Path(tutti.settings.__file__).read_text()))
     assert read == set(re.findall(r"`((?:TUTTI|MODEL)_\w+)`", tutti.settings.__doc__ or ""))
-    assert len(read) == 8
+    assert len(read) == 9

@@ -120,14 +120,15 @@ def report(threads: int, model: str = "tutti-groove") -> str:  # noqa: ARG001 - 
         "quantised + jitter": table_of(jittered(asked, BARS, 1)),
     }
     trained = table_of([learnt[index].pattern for index in some])
+    others_takes = told_apart(drummers, groups, trained, [learnt[index].take for index in some])
     parts = [
-        f"{len(real)} windows of {BARS} bars from {len(set(groups))} validation takes; {COUNT} patterns of each system, "
-        "told the style, substyle and tempo of those windows.\n",
+        f"{len(real)} windows of {BARS} bars from {len(set(groups))} validation takes; {COUNT} patterns of each "
+        "system, told the style, substyle and tempo of those windows.\n",
         _band_table(drummers, others),
         _overlap_table(drummers, others),
         "AUC of a classifier that is to tell them from the drummers (0.5 is chance): "
         + ", ".join(f"{name} {told_apart(drummers, groups, table):.3f}" for name, table in others.items())
-        + f"; windows of other takes (train) {told_apart(drummers, groups, trained, [learnt[i].take for i in some]):.3f}.\n",
+        + f"; windows of other takes (train) {others_takes:.3f}.\n",
         _likelihood_line(model),
     ]
     return "\n".join(parts)
@@ -151,7 +152,7 @@ def _band_table(drummers: Mapping[str, Floats], others: Mapping[str, Mapping[str
 
 def _overlap_table(drummers: Mapping[str, Floats], others: Mapping[str, Mapping[str, Floats]]) -> str:
     lines = [
-        f"| feature | {' | '.join(f'OA {name}' for name in others)} | {' | '.join(f'KL {name}' for name in others)} | ahead |",
+        "| feature | " + " | ".join(f"{what} {name}" for what in ("OA", "KL") for name in others) + " | ahead |",
         f"|---|{'---|' * (2 * len(others) + 1)}",
     ]
     won = 0
@@ -178,6 +179,6 @@ def _likelihood_line(model: str) -> str:
         f"{kind} {found[kind]:.3f}" for kind in ("Position", "PitchDrum", "MicroTiming", "Velocity", "Bar")
     )
     return (
-        f"Mean negative log likelihood of validation takes (nats): {found['token']:.3f} a token, {found['stroke']:.3f} a "
-        f"stroke; {kinds}.\n"
+        f"Mean negative log likelihood of validation takes (nats): {found['token']:.3f} a token, {found['stroke']:.3f} "
+        f"a stroke; {kinds}.\n"
     )

@@ -7,7 +7,8 @@ import logging
 import os
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from copy import copy
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,19 @@ def _opened(name: str, device: str) -> tuple[Network, dict[str, Any], str]:
         path = Path(name)
         if not path.is_file():
             raise WeightsMissingError(f"There is no checkpoint at {name}. Check the path; nothing stands in for it.")
-        card_name, sha256 = path.name, hash_of(path)
+        card_name, sha256, config = path.name, hash_of(path), None
     else:
         card: Card = find_card(style.model if style is not None else name)
         if card.capability != "groove":
             raise OptionError(f"The model {card.name} is for {card.capability}, not for groove.")
         path, card_name, sha256 = locate(card), card.name, card.sha256
+        config = card.settings("network", GrooveNetConfig)
     key = _Key("groove", sha256)
 
     def build() -> tuple[Network, dict[str, Any]]:
-        network, metadata = open_checkpoint(path) if path.suffix in (".pt", ".pth") else _open_own(path, card_name)
+        network, metadata = (
+            open_checkpoint(path) if path.suffix in (".pt", ".pth") else _open_own(path, card_name, config)
+        )
         size = sum(parameter.numel() for parameter in network.parameters())
         log.info("%s: %d parameters for %s", card_name, size, chosen)
         return network.to(chosen), metadata
@@ -100,18 +104,9 @@ class _Key:
     sha256: str
 
 
-def _open_own(path: Path, name: str) -> tuple[GrooveNet, dict[str, Any]]:
-    said = read_table(path).metadata
-    try:
-        asked = json.loads(said["config"])
-        config = GrooveNetConfig(**asked)
-        sizes = [getattr(config, field.name) for field in fields(config) if field.name != "dropout"]
-        if not all(isinstance(size, int) and 0 < size <= 65_536 for size in sizes) or config.width % (2 * config.heads):
-            raise ValueError(f"no network can be built from {asked}")
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path} does not say what network it is for ({error}). Give a file of the recipe."
-        ) from error
+def _open_own(path: Path, name: str, config: GrooveNetConfig | None) -> tuple[GrooveNet, dict[str, Any]]:
+    """A file of the recipe; without a card's `config` it says itself what network it is for."""
+    config = config or _config_in(path)
     if config.vocab_size != len(tokenizer()):
         raise WeightsError(
             f"{name} has a vocabulary of {config.vocab_size} tokens; those of tutti are {len(tokenizer())}. It was "
@@ -120,7 +115,23 @@ def _open_own(path: Path, name: str) -> tuple[GrooveNet, dict[str, Any]]:
     with NoFirstWeights():
         network = GrooveNet(config).eval()
     open_strict(network, path, name)
-    return network, {"vocab_size": config.vocab_size, "max_length": config.max_length, "config": asked}
+    return network, {"vocab_size": config.vocab_size, "max_length": config.max_length, "config": asdict(config)}
+
+
+def _config_in(path: Path) -> GrooveNetConfig:
+    said = read_table(path).metadata
+    try:
+        config = GrooveNetConfig(**json.loads(said["config"]))
+        sizes = [getattr(config, field.name) for field in fields(config) if field.name != "dropout"]
+        if not all(isinstance(size, int) and 0 < size <= 65_536 for size in sizes) or config.width % (2 * config.heads):
+            raise ValueError(f"no network can be built from {config}")
+        if 12 * config.layers * config.width**2 > path.stat().st_size:  # two bytes a number, or more
+            raise ValueError(f"the file is too small for {config}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path} does not say what network it is for ({error}). Give a file of the recipe."
+        ) from error
+    return config
 
 
 class BarCount:
@@ -198,6 +209,7 @@ def generate_pattern(
     if isinstance(model, DrumPatternTransformer):
         if not 0 <= style_id < model.config.n_styles:
             raise OptionError(f"style_id is 0-{model.config.n_styles - 1}; got {style_id}.")
+        model = copy(model)  # the network itself may be in use with another style
         model.style_id = style_id
     seeds = [(secrets.randbits(63) if seed is None else seed,)]
     ids = sample(model, [prompt], [guide], seeds, sampling, max_length=max_length)[0].ids

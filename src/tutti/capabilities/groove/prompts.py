@@ -43,7 +43,13 @@ def read_pattern(
         raise MidiError(f"The prompt is more than {MAX_FILE_BYTES} bytes; so much is not read. Cut it.")
     if data.lstrip()[:1] == b"{":
         return read_json(data), ()
-    score = read_midi_score(data)
+    name = repr(str(source)) if isinstance(source, str | PathLike) else "The prompt"
+    if not data:
+        raise MidiError(f"{name} is empty. Give a MIDI file with drums on channel 10.")
+    try:
+        score = read_midi_score(data)
+    except MidiError as error:
+        raise MidiError(str(error).replace("The data", name, 1)) from error
     return _pattern(score, _length_beats(data), drum_map), _warnings(score)
 
 

@@ -16,7 +16,7 @@ from tutti.capabilities.groove.pattern import Hit, Pattern
 from tutti.capabilities.groove.profile import Asked, applied, figures_asked
 from tutti.capabilities.groove.prompts import read_pattern
 from tutti.capabilities.groove.sampling import Sampled, Sampling, sample
-from tutti.capabilities.groove.styles import Places, Style, find_style
+from tutti.capabilities.groove.styles import Places, Style, Told, find_style
 from tutti.capabilities.groove.tokens import VOICES, Conditions, Grammar, Tokenizer, Wanted, tokenizer
 from tutti.capabilities.groove.types import Groove, Options, Provenance
 from tutti.capabilities.groove.validate import validate
@@ -52,7 +52,7 @@ def run(
     Raises OptionError, UnknownStyleError, UnknownModelError, InputError for the prompt, WeightsError, DeviceError,
     Cancelled.
     """
-    prompt, warnings = (None, ()) if source is None else read_pattern(source)
+    prompt, warnings = (None, ()) if source is None else read_pattern(source, options.drum_map)
     task = _task(options, prompt)
     style = find_style(options.style) if options.style else find_style(_DEFAULT_STYLE) if prompt is None else None
     seed = secrets.randbits(31) if options.seed is None else options.seed
@@ -151,7 +151,7 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
     metre_name = options.metre or (_metre_name(prompt.metre) if prompt is not None else "4/4")
     t.steps_of(metre_name)
     metre = TimeSignature(*map(int, metre_name.split("/")))
-    if prompt is not None and prompt.metre != metre and _metre_name(prompt.metre) != metre_name:
+    if prompt is not None and _metre_name(prompt.metre) != metre_name:
         raise OptionError(f"The prompt is in {_metre_name(prompt.metre)}, not in {metre_name}. Leave out the metre.")
     bpm = options.tempo_bpm or (prompt.bpm if prompt is not None else None) or (style.usual_bpm if style else 100.0)
     half = style is not None and style.told.half_time and task in ("new", "continue")
@@ -173,11 +173,6 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
     if style is not None and task == "humanise":
         played = style.model_copy(update={"rolls": None})
     told = style.told if style is not None else None
-    density = options.density or (told.density if told else None)
-    if half and options.density is not None:
-        density = 2 * options.density  # one bar of the network's is two
-    if heard is not None and density is None and len(heard):
-        density = 4 * len(heard) / heard.beats
     begun, head, remembered = _context(t, task, heard)
     conditions = Conditions(
         told.style if told else None,
@@ -185,7 +180,7 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
         bpm / 2 if half else bpm,
         metre_name,
         remembered + writes if task in ("new", "continue") else remembered + 1 if task == "answer" else bars,
-        density,
+        _density(options, told, half, heard),
     )
     header = t.header(conditions)
     drum_places = [VOICES.index(key_of_class(name)) for name in style.voices] if style and style.voices else None
@@ -193,27 +188,11 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
     for row in range(options.count):
         rng = np.random.default_rng([seed, row, 1])
         guides.append(_guide(t, options, task, heard, style, metre_name, writes, drum_places, rng))
-    warnings = []
+    kept, warnings = _kept(task, prompt)
     if metre_name not in _LEARNT_METRES:
         warnings.append(
             f"The network heard next to no music in {metre_name}: bars are right in length, their accents are a guess."
         )
-    kept: list[Hit] = []
-    if prompt is not None:
-        if task == "answer":
-            kept += prompt.cut(0, bars - 1).hits if bars > 1 else ()
-        elif task == "fill_in":
-            first = _empty_bars(prompt)[-1] + 1
-            later = prompt.cut(first, bars - first).hits if first < bars else ()
-            kept += [replace(hit, beat=hit.beat + first * prompt.bar_beats) for hit in later]
-        if others := [hit for hit in prompt if class_of_key(hit.key) is None]:
-            keys = ", ".join(map(str, sorted({hit.key for hit in others})))
-            stay = task != "continue"
-            fate = "kept as they are" if stay else "left out"
-            warnings.append(
-                f"The network plays no percussion on the keys {keys}; the prompt's strokes there are {fate}."
-            )
-            kept += [hit for hit in others if stay and hit not in kept]
     return Plan(
         prompt=[*header, *begun],
         head=len(header) + head,
@@ -229,6 +208,36 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
         first_bar=bars - 1 if task == "answer" else 0,
         warnings=tuple(warnings),
     )
+
+
+def _density(options: Options, told: Told | None, half_time: bool, heard: Pattern | None) -> float | None:
+    """Strokes in four of the network's beats: as asked, as the style has it, or as the prompt."""
+    if options.density is not None:
+        return options.density * (2 if half_time else 1)  # one bar of the network's is two
+    if told is not None and told.density is not None:
+        return told.density
+    return 4 * len(heard) / heard.beats if heard is not None and len(heard) else None
+
+
+def _kept(task: str, prompt: Pattern | None) -> tuple[list[Hit], list[str]]:
+    """Strokes of the prompt that stay without going through the network, and what is to be said of them."""
+    if prompt is None:
+        return [], []
+    kept: list[Hit] = []
+    if task == "answer" and prompt.bars > 1:
+        kept += prompt.cut(0, prompt.bars - 1)
+    elif task == "fill_in":
+        first = _empty_bars(prompt)[-1] + 1
+        later = prompt.cut(first, prompt.bars - first) if first < prompt.bars else ()
+        kept += [replace(hit, beat=hit.beat + first * prompt.bar_beats) for hit in later]
+    others = [hit for hit in prompt if class_of_key(hit.key) is None]
+    if not others:
+        return kept, []
+    keys = ", ".join(map(str, sorted({hit.key for hit in others})))
+    stay = task != "continue"
+    fate = "kept as they are" if stay else "left out"
+    kept += [hit for hit in others if stay and hit not in kept]
+    return kept, [f"The network plays no percussion on the keys {keys}; the prompt's strokes there are {fate}."]
 
 
 def _context(t: Tokenizer, task: str, prompt: Pattern | None) -> tuple[list[int], int, int]:

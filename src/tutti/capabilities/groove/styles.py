@@ -27,6 +27,7 @@ __all__ = [
     "Places",
     "Rolls",
     "Style",
+    "Told",
     "find_style",
     "get_model_path",
     "get_style_id",

@@ -118,7 +118,7 @@ class Options(BaseModel):
     ] = None
     drum_map: Annotated[
         Literal["gm", "ableton", "td17", "superior", "addictive"],
-        Field(description="Which notes mean which drums in the MIDI file."),
+        Field(description="Which notes mean which drums in MIDI files, the prompt's among them."),
     ] = "gm"
     ticks_per_quarter: Annotated[
         int, Field(description="Resolution of the MIDI file, such as 480 or 960.", ge=96, le=960)

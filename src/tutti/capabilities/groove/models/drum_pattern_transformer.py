@@ -56,6 +56,8 @@ class DrumPatternTransformer(nn.Module):
         self.config = config
         self.style_id = 0
         self._packed: tuple[Stepper, Linear] | None = None
+        forget = self.register_load_state_dict_post_hook
+        forget(lambda network, _keys: setattr(network, "_packed", None))  # type: ignore[no-untyped-call]
         self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
         self.position = nn.Embedding(config.n_positions, config.n_embd)
         self.style = nn.Embedding(config.n_styles, _STYLE_WIDTH)

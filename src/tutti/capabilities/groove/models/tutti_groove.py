@@ -33,6 +33,8 @@ class GrooveNet(nn.Module):
         super().__init__()
         self.config = config
         self._packed: tuple[Stepper, Linear] | None = None
+        forget = self.register_load_state_dict_post_hook
+        forget(lambda network, _keys: setattr(network, "_packed", None))  # type: ignore[no-untyped-call]
         first, last = tokenizer().span("Position")
         self.embedding = nn.Embedding(config.vocab_size, config.width)
         self.place = nn.Embedding(last - first + 1, config.width)
