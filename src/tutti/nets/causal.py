@@ -6,7 +6,6 @@ Pre-norm blocks as in GPT-2 (Radford et al., 2019); with `rotary`, positions are
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,12 +23,14 @@ class Cache:
     def __init__(self, layers: int, rows: int, heads: int, length: int, width: int, like: Tensor) -> None:
         self.keys = [like.new_empty(rows, heads, length, width) for _ in range(layers)]
         self.values = [like.new_empty(rows, heads, length, width) for _ in range(layers)]
-        self.used = 0
+        self.rows, self.used = rows, 0
 
-    def keep(self, rows: Sequence[int]) -> None:
-        """Forget all sequences but those at `rows`."""
-        self.keys = [layer[list(rows)] for layer in self.keys]
-        self.values = [layer[list(rows)] for layer in self.values]
+    def drop(self, row: int) -> None:
+        """Forget the sequence at `row`; the last one takes its place."""
+        self.rows -= 1
+        if row != self.rows:
+            for layer in (*self.keys, *self.values):
+                layer[row, :, : self.used] = layer[self.rows, :, : self.used]
 
 
 def _rotation(width: int, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,7 +124,7 @@ class Stepper:
         at = cache.used
         rotation = None if self._rotation is None else (self._rotation[0][at], self._rotation[1][at])
         for index, block in enumerate(self._blocks):
-            keys, values = cache.keys[index], cache.values[index]
+            keys, values = cache.keys[index][:rows], cache.values[index][:rows]
             mixed = block.attention_in(block.attention_norm(states)).view(rows, 3, self._heads, -1)
             query, key, value = mixed.unbind(1)
             if rotation is not None:

@@ -55,6 +55,7 @@ def small_card(folder: Path, seed: int = 0) -> Path:
         'name = "tutti-groove"\ncapability = "groove"\nframework = "torch"\ndescription = "of the tests"\n'
         'licence = "Apache-2.0"\nsource = "the tests"\nparameters = 1\nfile = "tutti-groove.safetensors"\n'
         f'size_bytes = {len(data)}\nsha256 = "{digest}"\nlocations = ["{path.as_uri()}"]\n'
+        "[config.network]\n" + "".join(f"{name} = {value}\n" for name, value in asdict(small_network().config).items())
     )
     return folder
 

@@ -224,10 +224,10 @@ def test_threads_wait_for_one_load(weights: Path, monkeypatch: pytest.MonkeyPatc
     opened, found = [], []
     really = generation._open_own
 
-    def slowly(path: Path, name: str) -> Any:
+    def slowly(path: Path, *how: Any) -> Any:
         opened.append(path)
         time.sleep(0.1)
-        return really(path, name)
+        return really(path, *how)
 
     monkeypatch.setattr(generation, "_open_own", slowly)
     threads = [threading.Thread(target=lambda: found.append(load_model(weights)[0])) for _ in range(5)]

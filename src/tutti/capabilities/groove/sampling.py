@@ -151,11 +151,11 @@ def sample(
             guides[row].advance(token)
             likelihood[row] += float(plain[place, token])
         drawn += 1
-        going = [place for place, row in enumerate(live) if not guides[row].is_done]
-        if len(going) < len(live):
-            live = [live[place] for place in going]
-            if live:
-                cache.keep(going)
+        for place in reversed(range(len(live))):
+            if guides[live[place]].is_done:
+                cache.drop(place)
+                live[place] = live[-1]
+                live.pop()
     return [
         Sampled(row, "end" if guide.is_done else "length", value)
         for row, guide, value in zip(rows, guides, likelihood, strict=True)
