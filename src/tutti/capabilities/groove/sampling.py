@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tutti.capabilities.groove.stepping import stepping_dtype
 from tutti.errors import OptionError
 
 __all__ = ["Guide", "Sampled", "Sampling", "sample"]
@@ -126,7 +127,9 @@ def sample(
         check(drawn)
         if cache is None or cache.used >= window:
             length = len(_within(rows[live[0]], head, window))
-            cache = network.layers.cache(len(live), min(window, length + max_length - given - drawn))
+            cache = network.layers.cache(
+                len(live), min(window, length + max_length - given - drawn), stepping_dtype(device)
+            )
             seen, told = ([_within(kept[row], head, window) for row in live] for kept in (rows, contexts))
             answers = network(torch.tensor(seen, device=device), torch.tensor(told, device=device), cache)[:, -1]
         else:

@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tutti.capabilities.groove.stepping import packed
 from tutti.errors import WeightsError, WeightsMissingError
 from tutti.nets.causal import Cache, CausalBlocks, Stepper
-from tutti.nets.packing import Linear, packed_linear
+from tutti.nets.packing import Linear
 from tutti.weights.opening import Form, compare
 
 __all__ = ["DrumPatternTransformer", "DrumPatternTransformerConfig", "open_checkpoint"]
@@ -74,7 +75,7 @@ class DrumPatternTransformer(nn.Module):
     def step(self, ids: Tensor, contexts: Tensor, cache: Cache) -> Tensor:  # noqa: ARG002
         """The same for one more token of each row: (rows,) to (rows, vocabulary)."""
         if self._packed is None or self._packed[0].device != ids.device:  # of the weights as they are now
-            self._packed = Stepper(self.layers, self.config.max_length), packed_linear(self.embedding.weight)
+            self._packed = packed(self.layers, self.embedding.weight, self.config.max_length)
         stepper, head = self._packed
         return head(stepper.step(self._told(ids, torch.tensor(cache.used, device=ids.device)), cache))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tutti.capabilities.groove.recall import CONTEXT, Recall
+from tutti.capabilities.groove.stepping import packed
 from tutti.capabilities.groove.tokens import tokenizer
 from tutti.nets.causal import Cache, CausalBlocks, Stepper
-from tutti.nets.packing import Linear, packed_linear
+from tutti.nets.packing import Linear
 
 __all__ = ["GrooveNet", "GrooveNetConfig"]
 
@@ -54,9 +56,13 @@ class GrooveNet(nn.Module):
     def step(self, ids: Tensor, contexts: Tensor, cache: Cache) -> Tensor:
         """The same for one more token of each row: (rows,) and (rows, 6) to (rows, vocabulary)."""
         if self._packed is None or self._packed[0].device != ids.device:  # of the weights as they are now
-            self._packed = Stepper(self.layers, self.config.max_length), packed_linear(self.embedding.weight)
+            tables = [table.weight for table in (self.embedding, self.place, *self.recalled)]
+            self._begins = torch.tensor([0, *(len(table) for table in tables[:-1])], device=ids.device).cumsum(0)
+            self._table = torch.cat(tables).detach()
+            self._packed = packed(self.layers, self.embedding.weight, self.config.max_length)
         stepper, head = self._packed
-        return head(stepper.step(self._told(ids, contexts), cache))
+        places = torch.cat((ids[:, None], contexts), dim=1) + self._begins
+        return head(stepper.step(F.embedding_bag(places, self._table, mode="sum"), cache))
 
     def _told(self, ids: Tensor, contexts: Tensor) -> Tensor:
         told = [table(contexts[..., place]) for place, table in enumerate((self.place, *self.recalled))]
