@@ -114,7 +114,7 @@ def test_without_a_metre_it_is_four_four_and_repeats_are_no_changes() -> None:
 @pytest.mark.parametrize(
     ("data", "says"),
     [
-        (b"", "not a readable MIDI file"),
+        (b"", "is empty"),
         (b"MThd", "not a readable MIDI file"),
         (b"RIFF....WAVE", "not a readable MIDI file"),
         (b"{}", "not a groove that tutti wrote"),
