@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
 from benchmarks.transcription.folders import DATA
 from tutti.capabilities.groove.generation import open_model
 from tutti.capabilities.groove.pattern import Pattern
 from tutti.capabilities.groove.sampling import Sampling, sample
 from tutti.capabilities.groove.tokens import Conditions, Grammar, tokenizer
 from tutti.capabilities.groove.train import Take, takes_of, windows
+from tutti.capabilities.groove.types import Options
 
 __all__ = ["BARS", "SAMPLING", "Window", "generated", "human"]
 
 BARS = 8
-SAMPLING = Sampling(temperature=1.0, top_p=0.98)
-"""The defaults of `tutti groove`."""
+_DEFAULTS = Options()
+SAMPLING = Sampling(_DEFAULTS.temperature, top_p=_DEFAULTS.top_p, guidance=_DEFAULTS.guidance)
 _ROWS = 50
 
 
@@ -57,13 +56,23 @@ def generated(
     """A pattern of `bars` bars in 4/4 for each of `asked`; style, substyle and tempo are told, nothing else."""
     network, t = open_model(model, "cpu").network, tokenizer()
     told = [Conditions(one.style, one.substyle, one.bpm, "4/4", bars) for one in asked]
+    untold = [t.header(Conditions(None, None, one.bpm, "4/4", bars)) for one in asked]
     patterns: list[Pattern] = []
     for begin in range(0, len(told), _ROWS):
         part = told[begin : begin + _ROWS]
-        prompts = np.array([t.header(one) for one in part])
+        prompts = [t.header(one) for one in part]
+        head = len(prompts[0])
         guides = [Grammar(t, "4/4", bars) for _ in part]
         seeds = [(seed, begin + row) for row in range(len(part))]
-        rows = sample(network, prompts.tolist(), guides, seeds, sampling, max_length=bars * 320, head=prompts.shape[1])
-        head = prompts.shape[1]
+        rows = sample(
+            network,
+            prompts,
+            guides,
+            seeds,
+            sampling,
+            max_length=bars * 320,
+            head=head,
+            untold=untold[begin : begin + _ROWS],
+        )
         patterns += [t.decode(row.ids[head:], one.bpm or 100.0) for row, one in zip(rows, part, strict=True)]
     return patterns

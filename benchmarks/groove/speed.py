@@ -51,10 +51,19 @@ def _seconds(options: Options) -> float:
 def _drawn(model: str, rows: list[int]) -> tuple[list[Sampled], float]:
     """The patterns with these numbers, in one batch, and the seconds they took."""
     network, t = open_model(model, "cpu").network, tokenizer()
-    prompt = t.header(Conditions("funk", bpm=100.0, metre="4/4", bars=BARS))
+    prompt, untold = (t.header(Conditions(style, bpm=100.0, metre="4/4", bars=BARS)) for style in ("funk", None))
     guides, seeds = [Grammar(t, "4/4", BARS) for _ in rows], [(1, row) for row in rows]
     began_s = time.perf_counter()
-    answers = sample(network, [prompt] * len(rows), guides, seeds, SAMPLING, max_length=BARS * 320, head=len(prompt))
+    answers = sample(
+        network,
+        [prompt] * len(rows),
+        guides,
+        seeds,
+        SAMPLING,
+        max_length=BARS * 320,
+        head=len(prompt),
+        untold=[untold] * len(rows),
+    )
     return answers, time.perf_counter() - began_s
 
 
@@ -73,7 +82,7 @@ def _batch_row(model: str) -> list[str]:
 def _cost_by_place(model: str, longest: int) -> dict[int, float]:
     """Milliseconds a token, around each of the points that are reached; a row alone."""
     network, t = open_model(model, "cpu").network, tokenizer()
-    prompt = t.header(Conditions("funk", bpm=100.0, metre="4/4"))
+    prompt, untold = (t.header(Conditions(style, bpm=100.0, metre="4/4")) for style in ("funk", None))
     times_s: list[float] = []
     sample(
         network,
@@ -83,11 +92,12 @@ def _cost_by_place(model: str, longest: int) -> dict[int, float]:
         SAMPLING,
         max_length=len(prompt) + longest,
         head=len(prompt),
+        untold=[untold],
         check=lambda _drawn: times_s.append(time.perf_counter()),
     )
     each = np.diff(times_s) * 1000
     return {
-        point: float(np.median(each[point - _AROUND : point + _AROUND]))
+        point: float(np.mean(each[point - _AROUND : point + _AROUND]))
         for point in _POINTS
         if point + _AROUND <= len(each) + 1
     }

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tutti.nets.causal import CausalBlocks, Stepper
+from tutti.nets.causal import CausalBlocks, DenseBlocks, DenseStepper, Stepper
 
 WIDTH, HEADS = 16, 2
 
@@ -99,3 +99,15 @@ def test_dropout_is_for_training_alone() -> None:
     assert torch.equal(network(states()), network(states()))
     network.train()
     assert not torch.equal(network(states()), network(states()))
+
+
+@torch.no_grad()
+def test_dense_blocks_are_the_dense_half_of_the_others() -> None:
+    torch.manual_seed(3)
+    network, told = DenseBlocks(2, WIDTH, 32, dropout=0.5).eval(), states()[0]
+    expected = told
+    for block in network.blocks:
+        inner = F.gelu(block.dense_in(block.dense_norm(expected)), approximate="tanh")  # type: ignore[operator]
+        expected = expected + block.dense_out(inner)  # type: ignore[operator]
+    torch.testing.assert_close(network(told), network.norm(expected))
+    torch.testing.assert_close(DenseStepper(network).step(told), network(told), atol=1e-5, rtol=1e-4)

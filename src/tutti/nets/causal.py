@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutti.nets.packing import packed_linear
+from tutti.nets.packing import Linear, packed_linear
 
-__all__ = ["Cache", "CausalBlock", "CausalBlocks", "Stepper"]
+__all__ = ["Cache", "CausalBlock", "CausalBlocks", "DenseBlock", "DenseBlocks", "DenseStepper", "Stepper"]
 
 
 class Cache:
@@ -49,21 +49,46 @@ def _rotate(vectors: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
 
-class CausalBlock(nn.Module):
-    """Attention to what came before, then two dense layers; (batch, tokens, width) to the same."""
+class DenseBlock(nn.Module):
+    """Two dense layers, added to what goes in; (…, width) to the same."""
 
-    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(self, width: int, inner: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
-        self.attention_norm = nn.LayerNorm(width)
-        self.attention_in = nn.Linear(width, 3 * width)
-        self.attention_out = nn.Linear(width, width)
         self.dense_norm = nn.LayerNorm(width)
         self.dense_in = nn.Linear(width, inner)
         self.dense_out = nn.Linear(inner, width)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(
+    def forward(self, states: Tensor) -> Tensor:
+        inner = F.gelu(self.dense_in(self.dense_norm(states)), approximate="tanh")
+        return states + self.dropout(self.dense_out(inner))  # type: ignore[no-any-return]
+
+
+class DenseBlocks(nn.Module):
+    """`layers` of them and the norm after them."""
+
+    def __init__(self, layers: int, width: int, inner: int, *, dropout: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(DenseBlock(width, inner, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, states: Tensor) -> Tensor:
+        for block in self.blocks:
+            states = block(states)
+        return self.norm(states)  # type: ignore[no-any-return]
+
+
+class CausalBlock(DenseBlock):
+    """Attention to what came before, then two dense layers; (batch, tokens, width) to the same."""
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__(width, inner, dropout)
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention_in = nn.Linear(width, 3 * width)
+        self.attention_out = nn.Linear(width, width)
+
+    def forward(  # type: ignore[override]
         self, states: Tensor, rotation: tuple[Tensor, Tensor] | None, cache: tuple[Tensor, Tensor] | None
     ) -> Tensor:
         """Keys and values go into those of this layer in `cache`."""
@@ -77,9 +102,9 @@ class CausalBlock(nn.Module):
                 kept[:, :, :tokens] = new
         # no dropout inside: on a CPU it costs the fused kernel, and four times the step
         heard = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        states = states + self.dropout(self.attention_out(heard.transpose(1, 2).reshape(rows, tokens, width)))
-        inner = F.gelu(self.dense_in(self.dense_norm(states)), approximate="tanh")
-        return states + self.dropout(self.dense_out(inner))  # type: ignore[no-any-return]
+        return super().forward(
+            states + self.dropout(self.attention_out(heard.transpose(1, 2).reshape(rows, tokens, width)))
+        )
 
 
 class CausalBlocks(nn.Module):
@@ -136,16 +161,44 @@ class Stepper:
             keys[:, :, at], values[:, :, at] = key, mixed[:, 2]
             heard = F.scaled_dot_product_attention(query[:, :, None], keys[:, :, : at + 1], values[:, :, : at + 1])
             states = states + block.attention_out(heard.reshape(rows, width))
-            inner = F.gelu(block.dense_in(block.dense_norm(states).to(self._dtype)), approximate="tanh")
-            states = states + block.dense_out(inner)
+            states = block.dense(states)
         cache.used = at + 1
         return self._norm(states)  # type: ignore[no-any-return]
 
 
-class _PackedBlock:
+class DenseStepper:
+    """`DenseBlocks` for few rows; their weights as they were when it was made."""
+
+    def __init__(self, blocks: DenseBlocks, dtype: torch.dtype = torch.float32) -> None:
+        self._blocks = [_PackedDense(block, dtype) for block in blocks.blocks]
+        self._norm = blocks.norm
+
+    def step(self, states: Tensor) -> Tensor:
+        """(rows, width) to the same."""
+        for block in self._blocks:
+            states = block.dense(states)
+        return self._norm(states)  # type: ignore[no-any-return]
+
+
+class _PackedDense:
     def __init__(self, block: Any, dtype: torch.dtype) -> None:
-        self.attention_norm, self.dense_norm = block.attention_norm, block.dense_norm
-        self.attention_in, self.attention_out, self.dense_in, self.dense_out = (
-            packed_linear(getattr(block, name).weight.to(dtype), getattr(block, name).bias.detach().to(dtype))
-            for name in ("attention_in", "attention_out", "dense_in", "dense_out")
+        self._dtype = dtype
+        self._dense_norm = block.dense_norm
+        self._dense_in, self._dense_out = (self._packed(block, name) for name in ("dense_in", "dense_out"))
+
+    def _packed(self, block: Any, name: str) -> Linear:
+        layer = getattr(block, name)
+        return packed_linear(layer.weight.to(self._dtype), layer.bias.detach().to(self._dtype))
+
+    def dense(self, states: Tensor) -> Tensor:
+        inner = F.gelu(self._dense_in(self._dense_norm(states).to(self._dtype)), approximate="tanh")
+        return states + self._dense_out(inner)
+
+
+class _PackedBlock(_PackedDense):
+    def __init__(self, block: Any, dtype: torch.dtype) -> None:
+        super().__init__(block, dtype)
+        self.attention_norm = block.attention_norm
+        self.attention_in, self.attention_out = (
+            self._packed(block, name) for name in ("attention_in", "attention_out")
         )

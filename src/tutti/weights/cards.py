@@ -6,14 +6,14 @@ Built-in cards lie in `weights/cards/`, the user's in `TUTTI_CARDS_DIR`. There i
 from __future__ import annotations
 
 import difflib
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from tutti.declared import read_declared
 from tutti.errors import CardError, UnknownModelError
 from tutti.settings import settings
 
@@ -181,13 +181,4 @@ def find_card(name: str) -> Card:
 
 def read_card(path: Path) -> Card:
     """The card in a TOML file. Raises CardError naming file and field."""
-    try:
-        return Card.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CardError(f"{path} cannot be read as a model card: {error}. Mend or remove it.") from error
-    except ValidationError as error:
-        faults = "; ".join(
-            ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
-            for fault in error.errors(include_url=False)
-        )
-        raise CardError(f"{path} is not a model card: {faults}. Mend or remove it.") from error
+    return read_declared(path, Card, "model card", CardError)

@@ -6,11 +6,9 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
-
-from tutti.weights.cards import Card
 
 __all__ = ["LOADED", "LoadedModels", "with_cpu_fallback"]
 
@@ -20,6 +18,16 @@ log.addHandler(logging.NullHandler())  # nothing is printed unless the program a
 T = TypeVar("T")
 
 _Key = tuple[str, str, str, str]
+
+
+class Named(Protocol):
+    """What is asked of a card, or of what stands for weights without one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def sha256(self) -> str: ...
 
 
 class LoadedModels:
@@ -34,7 +42,7 @@ class LoadedModels:
         self._lock = threading.Lock()
         self._building: dict[_Key, threading.Lock] = {}
 
-    def get(self, card: Card, device: torch.device, precision: str, build: Callable[[], T]) -> T:
+    def get(self, card: Named, device: torch.device, precision: str, build: Callable[[], T]) -> T:
         """The model if it is here, else what `build` makes; the one unused the longest goes.
 
         Threads that ask for one model wait for each other and share it; others are not held up.

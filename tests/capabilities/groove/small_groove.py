@@ -31,7 +31,7 @@ def small_network(seed: int = 0, **config: Any) -> GrooveNet:
     torch.manual_seed(seed)
     network = GrooveNet(GrooveNetConfig(**{"layers": 1, "width": 32, "heads": 2, "max_length": 512, **config})).eval()
     with torch.no_grad():
-        for table in (network.embedding, network.place, *network.recalled):
+        for table in (network.embedding, network.place, *network.recalled, network.asked):
             table.weight.normal_(std=0.2)  # type: ignore[union-attr, operator]
     return network
 

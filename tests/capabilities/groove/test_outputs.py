@@ -14,13 +14,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.capabilities.groove.small_groove import take
 from tutti.capabilities.groove.drum_maps import MAP_NAMES, mapped
 from tutti.capabilities.groove.groove_file import read_json
 from tutti.capabilities.groove.outputs import json_file, midi, png, quantised_midi, template_midi, wav
 from tutti.capabilities.groove.pattern import Hit, Pattern
 from tutti.capabilities.groove.prompts import read_pattern
 from tutti.capabilities.groove.types import FORMATS, Finding, Groove, Options, Provenance
-from tutti.errors import MidiError
+from tutti.errors import MidiError, OutputError
 from tutti.music.timing import TimeSignature
 
 KICK, SNARE, CLAP, HAT, OPEN = 36, 38, 39, 42, 46
@@ -321,3 +322,13 @@ def test_every_format_is_saved(tmp_path: Path) -> None:
     for name in FORMATS:
         (path,) = groove_of(beat(1)).save(tmp_path / f"beat.{name}")
         assert path.stat().st_size > 100
+
+
+def test_any_pattern_is_a_midi_file(tmp_path: Path) -> None:
+    pattern = take("funk").cut(0, 2)
+    pattern.save(tmp_path / "take.mid")
+    again, _ = read_pattern(tmp_path / "take.mid")
+    assert (again.bars, again.bpm, len(again)) == (2, pattern.bpm, len(pattern))
+    assert all(abs(a.beat - max(0.0, b.beat)) < 1 / 480 for a, b in zip(again, pattern, strict=True))
+    with pytest.raises(OutputError):
+        pattern.save(tmp_path / "nowhere" / "take.mid")

@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from tests.capabilities.groove.small_groove import small_network, take
 from tutti.capabilities.groove import sampling as sampling_module
-from tutti.capabilities.groove import stepping
+from tutti.capabilities.groove.models import drum_pattern_transformer, tutti_groove
 from tutti.capabilities.groove.models.drum_pattern_transformer import (
     DrumPatternTransformer,
     DrumPatternTransformerConfig,
@@ -90,19 +91,26 @@ def test_top_p_keeps_the_smallest_set_that_reaches_it(
     assert kept.any()
     assert after.sum() == pytest.approx(1)
     assert before[kept].sum() >= top_p - 1e-9
-    assert before[kept].sum() - before[kept].min() < top_p + 1e-9  # without its least it would not
-    assert before[kept].min() >= before[~kept].max(initial=0)
+    least = before[kept].min()
+    assert before[before > least].sum() < top_p + 1e-9  # without its least it would not
+    assert least > before[~kept].max(initial=0)  # of equals all stay
     assert after[kept] == pytest.approx(before[kept] / before[kept].sum())
 
 
+def test_of_equals_at_the_edge_of_top_p_all_stay() -> None:
+    logits = np.log([0.4, 0.2, 0.2, 0.2]).tolist()
+    assert shares(logits, Sampling(top_p=0.3)) == [1, 0, 0, 0]
+    assert shares(logits, Sampling(top_p=0.5)) == pytest.approx([0.4, 0.2, 0.2, 0.2])
+
+
 def test_the_order_is_temperature_then_top_k_then_top_p() -> None:
-    logits = np.log([0.5, 0.2, 0.2, 0.05, 0.05]).tolist()
+    logits = np.log([0.5, 0.21, 0.19, 0.05, 0.05]).tolist()
     # after temperature 2 the first has a third: with p = 0.5 it is no longer enough
     assert np.count_nonzero(shares(logits, Sampling(1.0, top_p=0.45))) == 1
     assert np.count_nonzero(shares(logits, Sampling(2.0, top_p=0.45))) == 2
     # among the top 1 it is all there is; by itself it would not reach p
     assert shares(logits, Sampling(1.0, top_k=1, top_p=0.9)) == [1, 0, 0, 0, 0]
-    # of the top 3 (0.5, 0.2, 0.2 of 0.9) two reach 0.75; of all, three would be needed
+    # of the top 3 (0.5, 0.21, 0.19 of 0.9) two reach 0.75; of all, three would be needed
     assert np.count_nonzero(shares(logits, Sampling(1.0, top_k=3, top_p=0.75))) == 2
     assert np.count_nonzero(shares(logits, Sampling(1.0, top_p=0.75))) == 3
 
@@ -119,6 +127,8 @@ def test_the_order_is_temperature_then_top_k_then_top_p() -> None:
         ({"top_p": math.nan}, "top_p is above 0"),
         ({"repetition_penalty": 0.9}, "repetition_penalty is 1-10"),
         ({"repetition_penalty": math.nan}, "repetition_penalty is 1-10"),
+        ({"guidance": 0.5}, "guidance is 1-10"),
+        ({"guidance": math.nan}, "guidance is 1-10"),
     ],
 )
 def test_values_out_of_range_are_refused(values: dict[str, Any], says: str) -> None:
@@ -152,24 +162,32 @@ def well_formed(ids: Sequence[int], given: int, bars: int) -> bool:
 
 @dataclass
 class Spy:
-    """A network that keeps what it was asked and answered: (rows, tokens, was it a step?, answer to the last)."""
+    """A network that keeps what it was asked and answered: (what, rows, tokens, answer)."""
 
     network: Any
 
     def __post_init__(self) -> None:
-        self.calls: list[tuple[int, int, bool, NDArray[np.float32]]] = []
-        self.config, self.layers = self.network.config, self.network.layers
+        self.calls: list[tuple[str, int, int, NDArray[np.float32]]] = []
+        self.config, self.layers, self.ends = self.network.config, self.network.layers, self.network.ends
         self.recall, self.parameters = self.network.recall, self.network.parameters
 
-    def __call__(self, ids: Tensor, contexts: Tensor, cache: Any) -> Tensor:
-        answer: Tensor = self.network(ids, contexts, cache)
-        self.calls.append((*ids.shape, False, answer[:, -1].numpy()))  # type: ignore[arg-type]
+    def __call__(self, ids: Tensor, contexts: Tensor, cache: Any) -> None:
+        self.network(ids, contexts, cache)
+        self.calls.append(("read", *ids.shape, np.empty(0, np.float32)))
+
+    def step(self, events: Tensor, contexts: Tensor, cache: Any) -> tuple[Tensor, Tensor]:
+        answer, heard = self.network.step(events, contexts, cache)
+        self.calls.append(("step", *events.shape, answer.numpy()))
+        return answer, heard
+
+    def step_within(self, events: Tensor, contexts: Tensor, heard: Tensor) -> Tensor:
+        answer: Tensor = self.network.step_within(events, contexts, heard)
+        self.calls.append(("within", *events.shape, answer.numpy()))
         return answer
 
-    def step(self, ids: Tensor, contexts: Tensor, cache: Any) -> Tensor:
-        answer: Tensor = self.network.step(ids, contexts, cache)
-        self.calls.append((len(ids), 1, True, answer.numpy()))
-        return answer
+    def answers(self) -> NDArray[np.float32]:
+        """(tokens, vocabulary) of a row alone."""
+        return np.concatenate([answer for what, *_, answer in self.calls if what != "read"])
 
 
 def gpt2(max_length: int = 512) -> DrumPatternTransformer:
@@ -184,61 +202,101 @@ def gpt2(max_length: int = 512) -> DrumPatternTransformer:
 def test_the_cache_answers_as_a_whole_pass_does(
     made: Any, dtype: torch.dtype, near: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (sampling_module, stepping):
+    for module in (sampling_module, tutti_groove, drum_pattern_transformer):
         monkeypatch.setattr(module, "stepping_dtype", lambda _device: dtype)
     network = made()
     spy = Spy(network)
-    (row,) = played(spy, [5])
-    given = len(T.header(Conditions()))
-    assert [tokens for _, tokens, _, _ in spy.calls] == [given, *[1] * (len(row.ids) - given - 1)]
+    prompt = [*T.header(Conditions("funk", bpm=100)), *T.bar_tokens(take("funk"))[0]]
+    (row,) = played(spy, [5], prompt=prompt)
+    drawn = row.ids[len(prompt) :]
+    kinds = Counter(what for what, *_ in spy.calls)
+    ends = int(network.ends[drawn].sum())
+    assert kinds == {"read": 1, "step": ends, **({"within": len(drawn) - ends} if ends < len(drawn) else {})}
     told = contexts_of(row.ids) if isinstance(network, GrooveNet) else [(0,)] * len(row.ids)
     with torch.no_grad():
-        whole = network(torch.tensor([row.ids]), torch.tensor([told]))[0, given - 1 : -1]
-    stepped = np.concatenate([answer for *_, answer in spy.calls])
-    np.testing.assert_allclose(stepped, whole, atol=near, rtol=0)
-    likelihood = torch.log_softmax(whole, -1).gather(1, torch.tensor(row.ids[given:])[:, None]).sum()
-    assert row.log_likelihood == pytest.approx(float(likelihood), rel=max(1e-4, near / 10))
+        whole = network(torch.tensor([row.ids]), torch.tensor([told]))[0, len(prompt) - 1 : -1]
+    np.testing.assert_allclose(spy.answers(), whole, atol=near, rtol=0)
+
+
+def test_a_step_a_stroke() -> None:
+    spy = Spy(small_network())
+    (row,) = played(spy, [5])
+    strokes = sum(T.tokens[token].startswith("PitchDrum") for token in row.ids)
+    assert sum(what == "step" for what, *_ in spy.calls) == strokes + 3  # and conditions and two bar lines
 
 
 def test_rows_are_what_they_would_be_alone_and_go_when_they_are_done() -> None:
-    spy = Spy(small_network())
+    network = small_network()
+    spy = Spy(network)
     rows = played(spy, [1, 2, 3, 4])
     alone = [played(small_network(), [seed])[0] for seed in (1, 2, 3, 4)]
     assert [row.ids for row in rows] == [row.ids for row in alone]
-    lengths = sorted(len(row.ids) for row in rows)
-    assert lengths[0] < lengths[-1]
-    given = len(T.header(Conditions()))
-    batch = [sum(length > given + drawn for length in lengths) for drawn in range(len(spy.calls))]
-    assert [size for size, *_ in spy.calls] == batch
-    assert batch[-1] < 4
+    events = sorted(int(network.ends[row.ids].sum()) for row in rows)
+    assert events[0] < events[-1]
+    steps = [size for what, size, *_ in spy.calls if what == "step"]
+    assert steps == [sum(each > step + 1 for each in events) for step in range(len(steps))]
+    assert steps[-1] < 4
+
+
+def test_guidance_goes_on_from_the_untold_past_the_told() -> None:
+    told, untold = T.header(Conditions("funk", bars=2)), T.header(Conditions(bars=2))
+    plain = [Spy(small_network()), Spy(small_network())]
+    for spy, prompt in zip(plain, (told, untold), strict=True):
+        played(spy, [5], prompt=prompt, sampling=Sampling(temperature=0))
+    guided = Spy(small_network())
+    rows = played(
+        guided, [5, 6], prompt=told, untold=[untold] * 2, sampling=Sampling(temperature=0, guidance=3.0), bars=2
+    )
+    first = guided.calls[0][3]  # before anything is drawn both are as they are alone
+    np.testing.assert_allclose(first[:2], [spy.calls[0][3][0] for spy in plain], atol=2e-5)
+    np.testing.assert_allclose(first[2:], first[:2], atol=2e-5)
+    grammar = Grammar(T, "4/4", 2)
+    for token, (_, _, _, answer) in zip(rows[0].ids[7:], guided.calls, strict=False):
+        scores = answer[1] + 3 * (answer[0] - answer[1])
+        assert token == np.where(grammar.allowed(), scores, -np.inf).argmax()
+        grammar.advance(token)
+    assert rows[0].ids == rows[1].ids  # nothing is left to chance
+
+
+def test_guided_rows_are_what_they_would_be_alone() -> None:
+    told, untold = T.header(Conditions("funk", bars=2)), T.header(Conditions(bars=2))
+    guide: dict[str, Any] = {"prompt": told, "sampling": Sampling(guidance=2.0)}
+    rows = played(small_network(), [1, 2, 3, 4], untold=[untold] * 4, **guide)
+    alone = [played(small_network(), [seed], untold=[untold], **guide)[0] for seed in (1, 2, 3, 4)]
+    assert [row.ids for row in rows] == [row.ids for row in alone]
+    assert len({len(row.ids) for row in rows}) > 1
+    assert [row.ids for row in rows] != [row.ids for row in played(small_network(), [1, 2, 3, 4], prompt=told)]
 
 
 @pytest.mark.parametrize("network", [small_network(max_length=48), gpt2(48)], ids=["own", "gpt2"])
 @pytest.mark.parametrize("head", [7, 40])
 def test_what_outgrows_the_network_goes_on_well_formed(network: Any, head: int) -> None:
     spy = Spy(network)
-    rows = played(spy, [1, 2], bars=12, head=head)
+    rows = played(spy, [1, 2], bars=100, head=head, max_length=20_000)
     for row in rows:
         assert row.stopped == "end"
-        assert len(row.ids) > 3 * 48
-        assert well_formed(row.ids, 7, 12)
-    passes = [tokens for _, tokens, is_step, _ in spy.calls if not is_step]
-    assert len(passes) > 3
-    assert max(passes) < 48
-    assert len(passes) < len(spy.calls) / 4  # most tokens are a step
+        assert well_formed(row.ids, 7, 100)
+    ends = network.ends.tolist()
+    passes = [what for what, *_ in spy.calls]
+    assert passes.count("read") > 3
+    assert passes.count("read") < len(passes) / 4  # most tokens are a step
+    assert sum(ends[token] for token in rows[0].ids) > 3 * 48
 
 
 def test_what_is_never_forgotten_is_its_head() -> None:
     network = small_network(max_length=48)
     seen: list[list[int]] = []
     network.register_forward_hook(lambda _module, given, _answer: seen.append(given[0][0].tolist()))
-    (row,) = played(network, [3], bars=6, head=7)
+    (row,) = played(network, [3], bars=100, head=7, max_length=20_000)
     assert len(seen) > 3
-    for ids in seen[1:]:
+    ends = network.ends
+    for ids in seen:
         assert ids[:7] == row.ids[:7]
         tail = ids[7:]
-        assert len(tail) == 24
-        assert any(row.ids[begin : begin + 24] == tail for begin in range(len(row.ids) - 23))
+        assert ends[tail].sum() == 48 // 2 - 1  # and the last event, which is a step of its own
+        assert ends[tail[-1]]
+        begins = [at for at in range(len(row.ids)) if row.ids[at : at + len(tail)] == tail]
+        assert any(ends[row.ids[at - 1]] for at in begins)
 
 
 def test_a_prompt_longer_than_the_network_is_read_from_its_end() -> None:
@@ -270,8 +328,8 @@ def test_without_temperature_the_seed_says_nothing() -> None:
     one, other = (played(spy, [seed], sampling=cold)[0].ids for seed in (1, 2))
     assert one == other
     grammar = Grammar(T, "4/4", 2)
-    for token, (*_, answer) in zip(one[7:], spy.calls[: len(one) - 7], strict=True):
-        assert token == np.where(grammar.allowed(), answer[0], -np.inf).argmax()
+    for token, answer in zip(one[7:], spy.answers()[: len(one) - 7], strict=True):
+        assert token == np.where(grammar.allowed(), answer, -np.inf).argmax()
         grammar.advance(token)
 
 
@@ -305,6 +363,22 @@ class Free:
 
     def advance(self, token: int) -> None:
         """Nothing to follow."""
+
+
+class Fast(Free):
+    """Plays nothing but velocities, events of one token: its rows are sooner through than others."""
+
+    def allowed(self) -> NDArray[np.bool_]:
+        may = np.zeros(len(T), bool)
+        may[slice(*T.span("Velocity"))] = True
+        return may
+
+
+def test_rows_of_unlike_density_outgrow_the_network_together() -> None:
+    network, prompt = small_network(max_length=16), T.header(Conditions(bars=40))
+    guides = [Grammar(T, "4/4", 40), Fast()]
+    rows = sample(network, [prompt] * 2, guides, [(1,), (2,)], Sampling(), max_length=200, head=7)
+    assert [len(row.ids) for row in rows] == [200, 200]
 
 
 def test_a_penalty_makes_what_was_just_played_rarer() -> None:

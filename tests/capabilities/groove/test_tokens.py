@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -182,7 +183,7 @@ CHOICES = {"random": at_random(7), "first": lambda allowed: allowed[0], "last": 
 
 def strokes(ids: Sequence[int], metre: str = "4/4") -> list[Wanted]:
     """All of `ids`, with shift and velocity."""
-    return T.wanted(T.decode(ids, 100, TimeSignature(*map(int, metre.split("/")))), as_played=True)
+    return [stroke for stroke, _ in T.struck(T.decode(ids, 100, TimeSignature(*map(int, metre.split("/")))))]
 
 
 def places(wanted: Sequence[Wanted]) -> Counter[tuple[int, int, int]]:
@@ -211,7 +212,9 @@ def test_wanted_strokes_all_come_and_no_others_where_only_they_may(
 ) -> None:
     metre = name_of(played.metre)
     steps = T.steps_of(metre)
-    wanted = T.wanted(played, as_played=as_played)
+    wanted = [stroke for stroke, _ in T.struck(played)]
+    if not as_played:
+        wanted = [replace(stroke, shift=None, velocity=None) for stroke in wanted]
     only = data.draw(st.dictionaries(st.integers(0, played.bars - 1), st.sampled_from([steps // 2, steps])))
     ids = walk(Grammar(T, metre, played.bars, wanted=wanted, only=only), at_random(seed))
     found = strokes(ids, metre)
@@ -235,12 +238,44 @@ def test_flams_keep_room_for_their_second_stroke(choice: str) -> None:
 
 @pytest.mark.parametrize("choice", ["random", "first"])
 def test_half_a_bar_that_is_kept_leaves_the_other_free(choice: str) -> None:
-    wanted = T.wanted(pattern_of((0.0, KICK, 99), (1.0, SNARE, 99), (3.75, HAT, 99)), as_played=True)
+    wanted = [stroke for stroke, _ in T.struck(pattern_of((0.0, KICK, 99), (1.0, SNARE, 99), (3.75, HAT, 99)))]
     ids = walk(Grammar(T, "4/4", 1, wanted=wanted, only={0: 8}), CHOICES[choice])
     found = strokes(ids)
     assert [stroke for stroke in found if stroke.step < 8] == wanted[:2]
     assert wanted[2] in found
     assert len(found) > 3
+
+
+@given(seed=st.integers(0, 2**32), played=patterns(), reach=st.integers(0, 5))
+@settings(max_examples=60, deadline=None)
+def test_strokes_with_a_reach_stay_within_it_and_in_their_order(seed: int, played: Pattern, reach: int) -> None:
+    metre = name_of(played.metre)
+    wanted = [replace(stroke, reach=reach, velocity=None) for stroke, _ in T.struck(played)]
+    only = dict.fromkeys(range(played.bars), T.steps_of(metre))
+    found = strokes(walk(Grammar(T, metre, played.bars, wanted=wanted, only=only), at_random(seed)), metre)
+    assert [(one.bar, one.step, one.voice) for one in found] == [(one.bar, one.step, one.voice) for one in wanted]
+    assert all(abs(one.shift - own.shift) <= reach for one, own in zip(found, wanted, strict=True))  # type: ignore[operator]
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    spare=st.dictionaries(st.tuples(st.integers(0, 1), st.integers(0, 3)), st.integers(1, 3)),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_more_strokes_come_unasked_than_are_spare(seed: int, spare: dict[tuple[int, int], int]) -> None:
+    wanted = [Wanted(bar, step, 1, 0, 20) for bar in range(2) for step in (0, 5, 12)]
+    found = strokes(walk(Grammar(T, "4/4", 2, wanted=wanted, spare=spare), at_random(seed)))
+    fresh = Counter((one.bar, one.step // 4) for one in (Counter(found) - Counter(wanted)).elements())
+    assert not fresh - Counter(spare)
+    assert set(wanted) <= set(found)
+    assert strokes(walk(Grammar(T, "4/4", 2, wanted=wanted, spare={}), at_random(seed))) == wanted
+
+
+def test_hits_that_are_one_stroke_are_told_together() -> None:
+    played = pattern_of((0.0, 38, 90), (0.0, 39, 110), (0.0, 36, 60), (1.5, 38, 80))
+    strokes_and_hits = T.struck(played)
+    assert [[hit.key for hit in hits] for _, hits in strokes_and_hits] == [[36], [38, 39], [38]]
+    assert strokes_and_hits[1][0].velocity == T._velocity_class(110)
 
 
 @given(seed=st.integers(0, 2**32))

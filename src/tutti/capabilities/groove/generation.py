@@ -7,7 +7,7 @@ import logging
 import os
 import secrets
 from collections.abc import Sequence
-from copy import copy
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tutti.capabilities.groove.models.drum_pattern_transformer import DrumPatternTransformer, open_checkpoint
 from tutti.capabilities.groove.models.tutti_groove import GrooveNet, GrooveNetConfig
 from tutti.capabilities.groove.sampling import Guide, Sampling, sample
-from tutti.capabilities.groove.styles import load_styles
+from tutti.capabilities.groove.styles import style_called
 from tutti.capabilities.groove.tokens import Conditions, Grammar, Tokenizer, tokenizer
 from tutti.errors import OptionError, WeightsError, WeightsMissingError
 from tutti.weights.cards import Card, find_card
@@ -51,9 +51,10 @@ class Loaded:
 def load_model(model_path: str | os.PathLike[str], device: str | None = None) -> tuple[Network, dict[str, Any]]:
     """A network, ready to generate, and its metadata: at least `vocab_size`, `max_length`, `device`, `sha256`.
 
-    `model_path` is the name of a style or model card, or the path of a checkpoint: safetensors as the recipe writes it,
-    or a `.pt` of a DrumPatternTransformer. The four used last stay in memory, by content, not by name. `device` None is
-    the best there is; a GPU without room leaves the network on the CPU, and `metadata["device"]` says so.
+    `model_path` is the name, id or alias of a style, the name of a model card, or the path of a checkpoint: safetensors
+    as the recipe writes it, or a `.pt` of a DrumPatternTransformer. The four used last stay in memory, by content, not
+    by name. `device` None is the best there is; a GPU without room leaves the network on the CPU, and
+    `metadata["device"]` says so.
 
     Raises UnknownModelError, WeightsMissingError, WeightsError, StrictLoadingError, DeviceError.
     """
@@ -70,7 +71,7 @@ def open_model(name: str, device: str = "auto") -> Loaded:
 
 def _opened(name: str, device: str) -> tuple[Network, dict[str, Any], str]:
     chosen = choose_device(device)
-    style = load_styles().get(name)
+    style = style_called(name)
     if name.endswith((".pt", ".pth", ".safetensors")) or os.sep in name:
         path = Path(name)
         if not path.is_file():
@@ -82,7 +83,6 @@ def _opened(name: str, device: str) -> tuple[Network, dict[str, Any], str]:
             raise OptionError(f"The model {card.name} is for {card.capability}, not for groove.")
         path, card_name, sha256 = locate(card), card.name, card.sha256
         config = card.settings("network", GrooveNetConfig)
-    key = _Key("groove", sha256)
 
     def build() -> tuple[Network, dict[str, Any]]:
         network, metadata = (
@@ -92,13 +92,13 @@ def _opened(name: str, device: str) -> tuple[Network, dict[str, Any], str]:
         log.info("%s: %d parameters for %s", card_name, size, chosen)
         return network.to(chosen), metadata
 
-    network, metadata = LOADED.get(key, chosen, "fp32", build)  # type: ignore[arg-type]
+    network, metadata = LOADED.get(_ByContent("groove", sha256), chosen, "fp32", build)
     return network, metadata, sha256
 
 
 @dataclass(frozen=True, slots=True)
-class _Key:
-    """What the cache of models needs to know of a card."""
+class _ByContent:
+    """Weights in memory are the same whatever they are called."""
 
     name: str
     sha256: str
@@ -125,7 +125,8 @@ def _config_in(path: Path) -> GrooveNetConfig:
         sizes = [getattr(config, field.name) for field in fields(config) if field.name != "dropout"]
         if not all(isinstance(size, int) and 0 < size <= 65_536 for size in sizes) or config.width % (2 * config.heads):
             raise ValueError(f"no network can be built from {config}")
-        if 12 * config.layers * config.width**2 > path.stat().st_size:  # two bytes a number, or more
+        numbers = (12 * config.layers + 8 * config.inner_layers) * config.width**2
+        if numbers > path.stat().st_size:  # two bytes a number, or more
             raise ValueError(f"the file is too small for {config}")
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
@@ -205,12 +206,12 @@ def generate_pattern(
         raise OptionError("prompt_tokens holds none. Leave it out to begin with nothing.")
     if unknown := [token for token in prompt if not 0 <= token < size]:
         raise OptionError(f"The prompt has ids that are no tokens: {unknown[:5]}; they are 0-{size - 1}.")
-    model = model.to(choose_device(device)).eval()
+    chosen = choose_device(device)
+    if next(model.parameters()).device != chosen:
+        model = deepcopy(model).to(chosen)  # the network itself may be in use where it is
+    model.eval()
     if isinstance(model, DrumPatternTransformer):
-        if not 0 <= style_id < model.config.n_styles:
-            raise OptionError(f"style_id is 0-{model.config.n_styles - 1}; got {style_id}.")
-        model = copy(model)  # the network itself may be in use with another style
-        model.style_id = style_id
+        model = model.in_style(style_id)
     seeds = [(secrets.randbits(63) if seed is None else seed,)]
     ids = sample(model, [prompt], [guide], seeds, sampling, max_length=max_length)[0].ids
     return guide.closed(ids) if isinstance(guide, BarCount) else ids

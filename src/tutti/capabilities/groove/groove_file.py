@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tutti.capabilities.groove.features import features_of
-from tutti.capabilities.groove.pattern import Hit, Pattern
+from tutti.capabilities.groove.pattern import MAX_BARS, Hit, Pattern
 from tutti.capabilities.groove.types import Groove
 from tutti.errors import MidiError, OptionError
 from tutti.music.drum_kit import class_of_key
@@ -71,7 +71,12 @@ def read_json(data: bytes) -> Pattern:
         hits = tuple(Hit(_number(row, "beat"), _whole(row, "key"), _whole(row, "velocity")) for row in rows)
         numerator, denominator = document["metre"].split("/")
         metre = TimeSignature(int(numerator), int(denominator))
-        return Pattern(hits, _number(document, "bpm"), _whole(document, "bars"), metre)
+        pattern = Pattern(hits, _number(document, "bpm"), _whole(document, "bars"), metre)
+        if pattern.bars > MAX_BARS:
+            raise ValueError(f"it has {pattern.bars} bars; a groove has at most {MAX_BARS}")
+        if outside := [hit.beat for hit in hits if not -pattern.bar_beats <= hit.beat < pattern.beats + 1]:
+            raise ValueError(f"a hit at beat {outside[0]:g} is not in its {pattern.bars} bars")
+        return pattern
     except (ValueError, OverflowError, TypeError, KeyError, AttributeError, OptionError, RecursionError) as error:
         raise MidiError(
             f"This is not a groove that tutti wrote as JSON ({type(error).__name__}: {error}). Expected an object with "

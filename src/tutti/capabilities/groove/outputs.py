@@ -18,7 +18,7 @@ from tutti.music.drum_kit import class_of_key, key_of_class
 if TYPE_CHECKING:
     import mido
 
-__all__ = ["json_file", "midi", "png", "quantised_midi", "template_midi", "wav"]
+__all__ = ["json_file", "midi", "pattern_midi", "png", "quantised_midi", "template_midi", "wav"]
 
 _CHANNEL = 9  # channel 10, counted from 0
 _NOTES_PER_BEAT = 8
@@ -103,39 +103,58 @@ def _option(groove: Groove, name: str) -> Any:
 
 
 def _file(groove: Groove, pattern: Pattern, lead_in_bars: int) -> bytes:
+    said = groove.provenance
+    return pattern_midi(
+        pattern,
+        ticks_per_quarter=_option(groove, "ticks_per_quarter"),
+        drum_map=_option(groove, "drum_map"),
+        lead_in_bars=lead_in_bars,
+        title=f"{said.style or 'Groove'} {pattern.bpm:g} bpm",
+        text=f"tutti {said.tutti_version}; style {said.style or 'none'}; seed {said.seed}",
+    )
+
+
+def pattern_midi(
+    pattern: Pattern,
+    *,
+    ticks_per_quarter: int = 480,
+    drum_map: str = "gm",
+    lead_in_bars: int = 0,
+    title: str = "Groove",
+    text: str = "",
+) -> bytes:
+    """Any pattern as the MIDI file that `midi` makes of a groove's."""
     import mido
 
-    per_quarter, map_name = _option(groove, "ticks_per_quarter"), _option(groove, "drum_map")
     lead_in = lead_in_bars * pattern.bar_beats
-    end = round((lead_in + pattern.beats) * per_quarter)
+    end = round((lead_in + pattern.beats) * ticks_per_quarter)
     loudest: dict[tuple[int, int], int] = {}
     for hit in pattern:
         if hit.beat < pattern.beats:
-            tick = min(end - 1, max(0, round((hit.beat + lead_in) * per_quarter)))
-            place = mapped(hit.key, map_name), tick
+            tick = min(end - 1, max(0, round((hit.beat + lead_in) * ticks_per_quarter)))
+            place = mapped(hit.key, drum_map), tick
             loudest[place] = max(hit.velocity, loudest.get(place, 0))
     voices: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
     for (note, tick), velocity in sorted(loudest.items()):
-        voices[_voice(unmapped(note, map_name))].append((tick, note, velocity))
-    file = mido.MidiFile(type=1, ticks_per_beat=per_quarter, charset="utf-8")
-    file.tracks.append(_conductor(groove, pattern, end))
+        voices[_voice(unmapped(note, drum_map))].append((tick, note, velocity))
+    file = mido.MidiFile(type=1, ticks_per_beat=ticks_per_quarter, charset="utf-8")
+    file.tracks.append(_conductor(pattern, title, text, end))
     for name, strokes in sorted(voices.items(), key=lambda voice: min(voice[1])[1]):
-        file.tracks.append(_track(name, strokes, max(1, per_quarter // _NOTES_PER_BEAT), end))
+        file.tracks.append(_track(name, strokes, max(1, ticks_per_quarter // _NOTES_PER_BEAT), end))
     made = io.BytesIO()
     file.save(file=made)
     return made.getvalue()
 
 
-def _conductor(groove: Groove, pattern: Pattern, end: int) -> mido.MidiTrack:
+def _conductor(pattern: Pattern, title: str, text: str, end: int) -> mido.MidiTrack:
     import mido
 
-    said, metre = groove.provenance, pattern.metre
-    text = f"tutti {said.tutti_version}; style {said.style or 'none'}; seed {said.seed}"
+    metre = pattern.metre
     signature = {"numerator": metre.numerator, "denominator": metre.denominator}
     return mido.MidiTrack(
         [
-            mido.MetaMessage("track_name", name=f"{said.style or 'Groove'} {pattern.bpm:g} bpm"),
-            mido.MetaMessage("text", text=text),
+            mido.MetaMessage("track_name", name=title),
+            *([mido.MetaMessage("text", text=text)] if text else []),
             mido.MetaMessage("set_tempo", tempo=round(60_000_000 / pattern.bpm)),
             mido.MetaMessage("time_signature", **signature),
             mido.MetaMessage("end_of_track", time=end),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from os import PathLike
 
 from tutti.errors import OptionError
+from tutti.music.files import write_atomic
 from tutti.music.timing import TimeSignature
 
 __all__ = ["Hit", "Pattern"]
 
 MIN_BPM, MAX_BPM = 20.0, 400.0
+MAX_BARS = 10_000
+"""Of a pattern that comes from outside."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -86,3 +90,10 @@ class Pattern:
         end = begin + bars * self.bar_beats - early_beats
         kept = (replace(hit, beat=hit.beat - begin) for hit in self.hits if begin - early_beats <= hit.beat < end)
         return replace(self, hits=tuple(kept), bars=bars)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write a type 1 MIDI file, atomically (`outputs.pattern_midi` has other drum maps and resolutions). Raises
+        OutputError."""
+        from tutti.capabilities.groove.outputs import pattern_midi
+
+        write_atomic(path, pattern_midi(self))

@@ -113,10 +113,11 @@ def _shade(colour: str, loudness: float) -> tuple[float, ...]:
 
 
 def _measured(pattern: Pattern) -> str:
-    """Swing as `features.swing_percent` finds it, where there is enough to tell."""
-    found = {"8ths": swing_percent(pattern, 2), "16ths": swing_percent(pattern, 4)}
-    parts = [f"{name} {percent:.0f} %" for name, percent in found.items() if not math.isnan(percent)]
-    return f"swing as played: {', '.join(parts)}" if parts else "swing: too few strokes to tell"
+    """Swing as `features.swing_percent` finds it: of sixteenths, or where there are too few to tell of eighths, since a
+    lone sixteenth late in a beat looks like a swung eighth."""
+    found = (("16ths", swing_percent(pattern, 4)), ("8ths", swing_percent(pattern, 2)))
+    told = (f"swing as played: {name} {percent:.0f} %" for name, percent in found if not math.isnan(percent))
+    return next(told, "swing: too few strokes to tell")
 
 
 def _ruled(axes: Axes, pattern: Pattern, begin: float, end: float) -> None:

@@ -10,14 +10,13 @@ from typing import BinaryIO
 
 from tutti.capabilities.groove.drum_maps import unmapped
 from tutti.capabilities.groove.groove_file import read_json
-from tutti.capabilities.groove.pattern import MAX_BPM, MIN_BPM, Hit, Pattern
+from tutti.capabilities.groove.pattern import MAX_BARS, MAX_BPM, MIN_BPM, Hit, Pattern
 from tutti.errors import InputAccessError, InputNotFoundError, MidiError
 from tutti.music.midi import MAX_FILE_BYTES, MidiScore, read_midi_score
 from tutti.music.timing import TimeSignature
 
-__all__ = ["MAX_BARS", "read_pattern"]
+__all__ = ["read_pattern"]
 
-MAX_BARS = 10_000
 
 _EARLY_BEATS = 1 / 16
 """A stroke nearer to the bar line after it belongs to the next bar."""

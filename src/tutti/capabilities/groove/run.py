@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import secrets
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from os import PathLike
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 import tutti
+from tutti.capabilities.groove.features import swing_percent
 from tutti.capabilities.groove.generation import Loaded, open_model
 from tutti.capabilities.groove.pattern import Hit, Pattern
 from tutti.capabilities.groove.profile import Asked, applied, figures_asked
@@ -36,6 +39,12 @@ _MOST_TOKENS_A_BAR = 320
 _MOST_TOKENS_AHEAD = 360
 """Of bars after those to be written: so many are never forgotten (`sampling.sample`)."""
 _LEARNT_METRES = ("4/4",)
+_ON_SIXTEENTH, _REACH = 3, 3
+"""Shifts within which a prompt's stroke is on its sixteenth, and by how many one that is not may move."""
+_SWUNG = 52.0
+"""From which per cent on a prompt is not straight."""
+_ACCENTED = 4.0
+"""Standard deviation from which on a voice's velocities are accents, not all one."""
 
 
 def run(
@@ -47,7 +56,7 @@ def run(
     """Patterns as `options` ask; `source` is the prompt, a path, bytes or open file of MIDI or of our JSON, or a
     Pattern; None for none.
 
-    `on_progress("playing", tokens, at_most)` is called as it goes on, `cancelled` is asked before each token.
+    `on_progress("playing", bars, of_bars)` is called as it goes on, `cancelled` is asked before each token.
 
     Raises OptionError, UnknownStyleError, UnknownModelError, InputError for the prompt, WeightsError, DeviceError,
     Cancelled.
@@ -57,10 +66,11 @@ def run(
     style = find_style(options.style) if options.style else find_style(_DEFAULT_STYLE) if prompt is None else None
     seed = secrets.randbits(31) if options.seed is None else options.seed
     plan = _planned(options, task, prompt, style, seed)
-    loaded = open_model(options.model or (style.model if style is not None else "tutti-groove"), options.device)
+    model = options.model or (style.model if style is not None else "tutti-groove")
+    loaded = open_model(model, options.device)
     if loaded.metadata["vocab_size"] != len(tokenizer()):
         raise WeightsError(
-            f"{options.model} has a vocabulary of {loaded.metadata['vocab_size']} tokens; those of tutti are "
+            f"{model} has a vocabulary of {loaded.metadata['vocab_size']} tokens; those of tutti are "
             f"{len(tokenizer())}. With its own tokenizer it can be played by generation.generate_pattern."
         )
     played = _played(loaded, plan, options, on_progress or (lambda *_: None), cancelled or (lambda: False))
@@ -73,7 +83,7 @@ def run(
     findings = tuple(validate(each, bpm_range=span, style=name, played_by_hand=by_hand) for each in patterns)
     provenance = Provenance(
         tutti_version=tutti.__version__,
-        model=options.model or (style.model if style is not None else "tutti-groove"),
+        model=model,
         weights_sha256=loaded.sha256,
         device=loaded.device,
         style=name,
@@ -89,8 +99,28 @@ def run(
         for row, one in enumerate(played)
         if one.stopped == "length"
     ]
-    told += dict.fromkeys(found.message for each in findings for found in each)
+    for row, (pattern, found) in enumerate(zip(patterns, findings, strict=True), start=1):
+        where = f"Pattern {row}: " if len(patterns) > 1 else ""
+        told += [
+            f"{where}{one.message}" if one.bar is None else f"{where}bar {one.bar}: {one.message}" for one in found
+        ]
+        told += [where + said for said in _swing_missed(pattern, plan.asked, options)]
     return Groove(patterns, findings, provenance, tuple(told))
+
+
+_SWING_POINTS = 1.5
+
+
+def _swing_missed(pattern: Pattern, asked: Asked, options: Options) -> list[str]:
+    """What is to be said where the swing that was asked for is not what the result measures."""
+    if options.swing_percent is None:
+        return []
+    found = swing_percent(pattern, 2 if asked.swing_division == "8th" else 4)
+    if not math.isfinite(found):
+        return [f"too few second {asked.swing_division}s on hats and rides to measure swing by."]
+    if abs(found - options.swing_percent) > _SWING_POINTS:
+        return [f"the swing measures {found:.1f} %, not {options.swing_percent:g} %."]
+    return []
 
 
 def _named(source: Prompt) -> str:
@@ -108,12 +138,25 @@ def _task(options: Options, prompt: Pattern | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One pattern that is to be written."""
+
+    guide: Grammar
+    again: tuple[Wanted, ...] = ()
+    """Strokes of the prompt that the network is made to play as they were, so that it hears them."""
+    stays: tuple[Hit, ...] = ()
+    """Strokes of the prompt that are given back as they are, those among them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What the network is told and held to, and what is made of its answer."""
 
     prompt: list[int]
+    untold: list[int]
+    """The same without the style."""
     head: int
-    guides: tuple[Grammar, ...]
+    parts: tuple[Part, ...]
     bpm: float
     metre: TimeSignature
     seed: int
@@ -121,29 +164,68 @@ class Plan:
     asked: Asked
     bars: int
     """Of the result."""
+    writes: int
+    """Bars that the network writes."""
     half_time: bool
-    kept: Pattern | None
-    """What of the prompt stays without having gone through the network."""
     first_bar: int
     """Where what is written begins."""
+    humanised: tuple[tuple[Wanted, list[Hit]], ...]
+    """The prompt's strokes where they are to be played anew."""
     warnings: tuple[str, ...]
 
     def finished(self, written: Pattern, row: int) -> Pattern:
         """The pattern that is given back."""
-        written = replace(written, bars=max(written.bars, 1))
+        written, part = replace(written, bars=max(written.bars, 1)), self.parts[row]
+        rng = np.random.default_rng([self.seed, row, 2])
+        if self.humanised:
+            whole = replace(written, hits=(*_played_anew(self.humanised, written), *part.stays), bars=self.bars)
+            return applied(whole, self.style, self.asked, rng)
         if self.half_time:
             written = _doubled(written)
         begin = self.first_bar * written.bar_beats
-        hits = [replace(hit, beat=hit.beat + begin) for hit in written.cut(0, min(written.bars, self.bars))]
-        written = replace(written, hits=(*hits, *(self.kept or ())), bars=self.bars)
-        rng = np.random.default_rng([self.seed, row, 2])
-        written = applied(written, self.style, self.asked, rng)
+        fresh = _without(written.cut(0, min(written.bars, self.bars)), part.again)
+        fresh = replace(fresh, hits=tuple(replace(hit, beat=hit.beat + begin) for hit in fresh), bars=self.bars)
+        fresh = applied(fresh, self.style, self.asked, rng)
         if self.style is not None and self.style.keys:
             keys = self.style.keys
-            written = written.with_hits(
-                replace(hit, key=keys.get(class_of_key(hit.key) or "", hit.key)) for hit in written
-            )
-        return written
+            fresh = fresh.with_hits(replace(hit, key=keys.get(class_of_key(hit.key) or "", hit.key)) for hit in fresh)
+        return fresh.with_hits((*fresh, *part.stays))
+
+
+def _without(written: Pattern, again: Sequence[Wanted]) -> Pattern:
+    """`written` but for the strokes that it was made to repeat."""
+    left = Counter(again)
+    fresh: list[Hit] = []
+    for stroke, hits in tokenizer().struck(written):
+        if left[stroke] > 0:
+            left[stroke] -= 1
+        else:
+            fresh += hits
+    return written.with_hits(fresh)
+
+
+def _played_anew(strokes: Sequence[tuple[Wanted, list[Hit]]], written: Pattern) -> list[Hit]:
+    """Every hit of the prompt when and as loud as the network struck it, one after the other.
+
+    A voice that has accents keeps them: what it gets is by how much the network's strokes of the same voice on the same
+    sixteenth differ.
+    """
+    t = tokenizer()
+    answers = [hits[0] for _, hits in t.struck(written)]
+    loud: dict[int, list[int]] = defaultdict(list)
+    usual: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for (stroke, hits), answer in zip(strokes, answers, strict=False):
+        loud[stroke.voice] += [hit.velocity for hit in hits]
+        usual[stroke.voice, stroke.step].append(answer.velocity)
+    played = []
+    for (stroke, hits), answer in zip(strokes, answers, strict=False):
+        for hit in hits:
+            velocity = float(answer.velocity)
+            if np.std(loud[stroke.voice]) >= _ACCENTED:
+                velocity += hit.velocity - float(np.mean(usual[stroke.voice, stroke.step]))
+            played.append(Hit(answer.beat, hit.key, int(np.clip(round(velocity), 1, 127))))
+    unplayed = strokes[len(answers) :]  # it may have run out of tokens
+    return [*played, *(hit for _, hits in unplayed for hit in hits)]
 
 
 def _planned(options: Options, task: str, prompt: Pattern | None, style: Style | None, seed: int) -> Plan:
@@ -158,7 +240,7 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
     heard = _halved(prompt) if half and prompt is not None else prompt
     keeps = task in ("vary", "fill_in", "answer")
     asked = figures_asked(
-        None if keeps else style,
+        style,
         swing_percent=options.swing_percent,
         swing_division=options.swing_division,
         micro_timing_ms=options.micro_timing_ms,
@@ -167,10 +249,15 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
     )
     if task == "humanise":  # every stroke stays, and no other comes unasked
         asked = replace(asked, ghost_note_prob=options.ghost_note_prob)
+        if asked.swing_percent is None and prompt is not None:
+            asked = replace(asked, **_own_swing(prompt))
+    if keeps:  # ghosts would come between the strokes that stay
+        asked = replace(asked, ghost_note_prob=None)
     bars = options.bars if task in ("new", "continue") or prompt is None else prompt.bars
-    writes = -(-bars // 2) if half else bars
+    empty = _empty_bars(prompt) if prompt is not None and task == "fill_in" else []
+    writes = -(-bars // 2) if half else 1 if task == "answer" else empty[-1] - empty[0] + 1 if empty else bars
     played = style
-    if style is not None and task == "humanise":
+    if style is not None and prompt is not None and task != "continue":
         played = style.model_copy(update={"rolls": None})
     told = style.told if style is not None else None
     begun, head, remembered = _context(t, task, heard)
@@ -179,35 +266,59 @@ def _planned(options: Options, task: str, prompt: Pattern | None, style: Style |
         told.substyle if told else None,
         bpm / 2 if half else bpm,
         metre_name,
-        remembered + writes if task in ("new", "continue") else remembered + 1 if task == "answer" else bars,
+        remembered + writes,
         _density(options, told, half, heard),
     )
-    header = t.header(conditions)
-    drum_places = [VOICES.index(key_of_class(name)) for name in style.voices] if style and style.voices else None
-    guides = []
+    header, nameless = t.header(conditions), t.header(replace(conditions, style=None, substyle=None))
+    parts = []
     for row in range(options.count):
         rng = np.random.default_rng([seed, row, 1])
-        guides.append(_guide(t, options, task, heard, style, metre_name, writes, drum_places, rng))
-    kept, warnings = _kept(task, prompt)
+        parts.append(_part(t, options, task, heard, style, metre_name, writes, rng))
+    warnings = [*_idle(options, task), *(_percussion(task, prompt) if prompt is not None else [])]
     if metre_name not in _LEARNT_METRES:
         warnings.append(
             f"The network heard next to no music in {metre_name}: bars are right in length, their accents are a guess."
         )
     return Plan(
         prompt=[*header, *begun],
+        untold=[*nameless, *begun],
         head=len(header) + head,
-        guides=tuple(guides),
+        parts=tuple(parts),
         bpm=bpm,
         metre=metre,
         seed=seed,
-        style=None if keeps else played,
+        style=played,
         asked=asked,
         bars=bars,
+        writes=writes,
         half_time=half,
-        kept=prompt.with_hits(kept) if prompt is not None and kept else None,
-        first_bar=bars - 1 if task == "answer" else 0,
+        first_bar=bars - 1 if task == "answer" else empty[0] if empty else 0,
+        humanised=tuple(t.struck(prompt)) if prompt is not None and task == "humanise" else (),
         warnings=tuple(warnings),
     )
+
+
+def _own_swing(prompt: Pattern) -> dict[str, Any]:
+    """The swing of a prompt that has one; where sixteenths are struck they tell, and not the eighths."""
+    sixteenths = swing_percent(prompt, 4)
+    found, division = (sixteenths, "16th") if math.isfinite(sixteenths) else (swing_percent(prompt, 2), "8th")
+    return {"swing_percent": min(found, 75.0), "swing_division": division} if found >= _SWUNG else {}
+
+
+_ONLY_FOR = {
+    "bars": ("new", "continue"),
+    "fill_every": ("new", "continue"),
+    "distance": ("vary",),
+    "density": ("new", "continue", "vary", "fill_in", "answer"),
+    "ghost_note_prob": ("new", "continue", "humanise"),
+}
+
+
+def _idle(options: Options, task: str) -> list[str]:
+    """What was asked and says nothing to this task."""
+    asked = {name for name in _ONLY_FOR if getattr(options, name) != Options.model_fields[name].default}
+    idle = sorted(name for name in asked if task not in _ONLY_FOR[name])
+    return [f"To {task.replace('_', ' ')}, {' and '.join(idle)} says nothing."] if idle else []
 
 
 def _density(options: Options, told: Told | None, half_time: bool, heard: Pattern | None) -> float | None:
@@ -219,25 +330,14 @@ def _density(options: Options, told: Told | None, half_time: bool, heard: Patter
     return 4 * len(heard) / heard.beats if heard is not None and len(heard) else None
 
 
-def _kept(task: str, prompt: Pattern | None) -> tuple[list[Hit], list[str]]:
-    """Strokes of the prompt that stay without going through the network, and what is to be said of them."""
-    if prompt is None:
-        return [], []
-    kept: list[Hit] = []
-    if task == "answer" and prompt.bars > 1:
-        kept += prompt.cut(0, prompt.bars - 1)
-    elif task == "fill_in":
-        first = _empty_bars(prompt)[-1] + 1
-        later = prompt.cut(first, prompt.bars - first) if first < prompt.bars else ()
-        kept += [replace(hit, beat=hit.beat + first * prompt.bar_beats) for hit in later]
-    others = [hit for hit in prompt if class_of_key(hit.key) is None]
+def _percussion(task: str, prompt: Pattern) -> list[str]:
+    """What is to be said of strokes that the network does not play."""
+    others = {hit.key for hit in prompt if class_of_key(hit.key) is None}
     if not others:
-        return kept, []
-    keys = ", ".join(map(str, sorted({hit.key for hit in others})))
-    stay = task != "continue"
-    fate = "kept as they are" if stay else "left out"
-    kept += [hit for hit in others if stay and hit not in kept]
-    return kept, [f"The network plays no percussion on the keys {keys}; the prompt's strokes there are {fate}."]
+        return []
+    fate = "left out" if task == "continue" else "kept as they are"
+    keys = ", ".join(map(str, sorted(others)))
+    return [f"The network plays no percussion on the keys {keys}; the prompt's strokes there are {fate}."]
 
 
 def _context(t: Tokenizer, task: str, prompt: Pattern | None) -> tuple[list[int], int, int]:
@@ -254,17 +354,18 @@ def _context(t: Tokenizer, task: str, prompt: Pattern | None) -> tuple[list[int]
             after.pop()
         later = [token for bar in after for token in bar]
         ahead = [t.future_id, *later, t.present_id] if later else []
-        return ahead, len(ahead), 0
-    before = bars if task == "continue" else bars[:-1]
+        before = bars[: empty[0]]
+    else:
+        ahead, before = [], bars if task == "continue" else bars[:-1]
     before = before[-_REMEMBERED_BARS:]
-    return [token for bar in before for token in bar], 0, len(before)
+    return [*ahead, *(token for bar in before for token in bar)], len(ahead), len(before)
 
 
 def _empty_bars(prompt: Pattern) -> list[int]:
     return [bar for bar, tokens in enumerate(tokenizer().bar_tokens(prompt)) if len(tokens) == 1]
 
 
-def _guide(
+def _part(
     t: Tokenizer,
     options: Options,
     task: str,
@@ -272,11 +373,11 @@ def _guide(
     style: Style | None,
     metre: str,
     bars: int,
-    voices: Sequence[int] | None,
     rng: np.random.Generator,
-) -> Grammar:
-    """The grammar of one row."""
+) -> Part:
+    """What one row is held to."""
     steps = t.steps_of(metre)
+    played = [VOICES.index(key_of_class(name)) for name in style.voices] if style and style.voices else None
     if task in ("new", "continue"):
         counted = 2 if style is not None and style.told.half_time else 1
         last_bars = range(options.fill_every, options.bars + 1, options.fill_every) if options.fill_every else ()
@@ -286,26 +387,44 @@ def _guide(
         # two bars of a machine's: what is further from its sixteenth than half of theirs would end up on another
         shift = 0 if counted > 1 else None
         wanted = [Wanted(bar, step, voice, shift) for bar in range(bars) if bar not in fills for step, voice in must]
-        return Grammar(t, metre, bars, wanted=wanted, fills=fills, voices=voices, never=never)
+        return Part(Grammar(t, metre, bars, wanted=wanted, fills=fills, voices=played, never=never))
     assert prompt is not None
+    strokes = t.struck(prompt)
+    inside = {id(hit) for _, hits in strokes for hit in hits}
+    rest = tuple(hit for hit in prompt if id(hit) not in inside)  # other percussion, and what lies beyond the bars
     if task == "humanise":
-        return Grammar(t, metre, bars, wanted=t.wanted(prompt), only=dict.fromkeys(range(bars), steps))
-    as_played = t.wanted(prompt, as_played=True)
+        alone = Counter((stroke.bar, stroke.step, stroke.voice) for stroke, _ in strokes)
+        wanted = [_anew(stroke, is_alone=alone[stroke.bar, stroke.step, stroke.voice] == 1) for stroke, _ in strokes]
+        return Part(Grammar(t, metre, bars, wanted=wanted, only=dict.fromkeys(range(bars), steps)), stays=rest)
+    spare: Counter[tuple[int, int]] | None = None
+    first = 0
+    filled: list[int] = []
+    only: dict[int, int] = {}
     if task == "vary":
-        kept = [
-            stroke
-            for stroke, draw in zip(as_played, rng.random(len(as_played)), strict=True)
-            if draw >= options.distance
-        ]
-        only = dict.fromkeys(range(bars), steps) if options.distance == 0 else {}
-        return Grammar(t, metre, bars, wanted=kept, only=only)
-    if task == "fill_in":
+        draws = rng.random(len(strokes))
+        keeps = [draw >= options.distance for draw in draws.tolist()]
+        spare = Counter(
+            (stroke.bar, stroke.step // 4) for (stroke, _), stay in zip(strokes, keeps, strict=True) if not stay
+        )
+    elif task == "fill_in":
         empty = _empty_bars(prompt)
-        before = [stroke for stroke in as_played if stroke.bar < empty[-1]]
-        full = {stroke.bar for stroke in before}
-        return Grammar(t, metre, empty[-1] + 1, wanted=before, only=dict.fromkeys(full, steps))
-    last = [replace(stroke, bar=0) for stroke in as_played if stroke.bar == bars - 1 and stroke.step < steps // 2]
-    return Grammar(t, metre, 1, wanted=last, only={0: steps // 2}, fills=[0])
+        first, keeps = empty[0], [True] * len(strokes)
+        only = {bar - first: steps for bar in range(first, first + bars) if bar not in empty}
+    else:
+        first, filled, only = prompt.bars - 1, [0], {0: steps // 2}
+        keeps = [stroke.bar < first or stroke.step < steps // 2 for stroke, _ in strokes]
+    kept = [pair for pair, stay in zip(strokes, keeps, strict=True) if stay]
+    again = tuple(replace(stroke, bar=stroke.bar - first) for stroke, _ in kept if first <= stroke.bar < first + bars)
+    guide = Grammar(t, metre, bars, wanted=again, only=only, spare=spare, fills=filled, voices=played)
+    return Part(guide, again, (*(hit for _, hits in kept for hit in hits), *rest))
+
+
+def _anew(stroke: Wanted, *, is_alone: bool) -> Wanted:
+    """The stroke to be played anew: anywhere about its sixteenth if that is where it lies, else near where it lies, so
+    that triplets, 32nds, flams and swing stay what they are."""
+    if is_alone and abs(stroke.shift or 0) <= _ON_SIXTEENTH:
+        return replace(stroke, shift=None, velocity=None)
+    return replace(stroke, velocity=None, reach=_REACH)
 
 
 def _drawn(places: Sequence[Places], steps: int, rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -320,19 +439,28 @@ def _drawn(places: Sequence[Places], steps: int, rng: np.random.Generator) -> li
 def _played(
     loaded: Loaded, plan: Plan, options: Options, on_progress: OnProgress, cancelled: Callable[[], bool]
 ) -> list[Sampled]:
-    at_most = len(plan.prompt) + _MOST_TOKENS_A_BAR * max(1, plan.bars)
+    at_most = len(plan.prompt) + _MOST_TOKENS_A_BAR * max(1, plan.writes)
+    guides = [part.guide for part in plan.parts]
 
     def check(drawn: int) -> None:
         if cancelled():
             raise Cancelled("Stopped, as asked. Nothing was written.")
         if drawn % 32 == 0:
-            on_progress("playing", drawn, at_most)
+            on_progress("playing", max(0, min(guide.bars_begun for guide in guides) - 1), plan.writes)
 
-    sampling = Sampling(options.temperature, options.top_k, options.top_p, options.repetition_penalty)
-    seeds = [(plan.seed, row) for row in range(len(plan.guides))]
-    prompts = [plan.prompt] * len(plan.guides)
+    guidance = options.guidance if plan.untold != plan.prompt else 1.0
+    sampling = Sampling(options.temperature, options.top_k, options.top_p, options.repetition_penalty, guidance)
+    rows = len(guides)
     return sample(
-        loaded.network, prompts, plan.guides, seeds, sampling, max_length=at_most, head=plan.head, check=check
+        loaded.network,
+        [plan.prompt] * rows,
+        guides,
+        [(plan.seed, row) for row in range(rows)],
+        sampling,
+        max_length=at_most,
+        head=plan.head,
+        untold=[plan.untold] * rows,
+        check=check,
     )
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from tutti.capabilities.groove.tokens import STYLES, SUBSTYLES
+from tutti.declared import read_declared
 from tutti.errors import StyleError, UnknownStyleError
 from tutti.music.drum_kit import DRUM_CLASSES
 from tutti.settings import settings
@@ -117,7 +117,7 @@ class Rolls(_Table):
 
     chance: _Share
     """Of a beat to hold one."""
-    divisions: tuple[Annotated[int, Field(ge=3, le=16)], ...]
+    divisions: tuple[Annotated[int, Field(ge=3, le=16)], ...] = Field(min_length=1)
     """Strokes in a beat."""
     ramp: float = Field(0.0, ge=-1, le=1)
     """By which share velocity rises along a roll, or falls below 0; either way at random."""
@@ -152,7 +152,7 @@ class Style(_Table):
     told: Told = Field(default_factory=lambda: Told.model_validate({}))
     must: tuple[Places, ...] = ()
     never: tuple[Places, ...] = ()
-    voices: tuple[str, ...] | None = None
+    voices: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """The pieces that are played at all; None is the whole kit."""
     lean: tuple[Lean, ...] = ()
     straight: tuple[Places, ...] = ()
@@ -174,6 +174,17 @@ class Style(_Table):
     @classmethod
     def _known_voices(cls, table: dict[str, int]) -> dict[str, int]:
         return {_known_voice(name): value for name, value in table.items()}
+
+    @model_validator(mode="after")
+    def _can_be_played(self) -> Style:
+        must, never = (
+            {(own.voice, step) for own in places for step in own.steps} for places in (self.must, self.never)
+        )
+        if both := sorted(must & never):
+            raise ValueError(f"{both[0][0]} on sixteenth {both[0][1]} must be played and never is")
+        if self.voices is not None and (silent := {voice for voice, _ in must} - set(self.voices)):
+            raise ValueError(f"{min(silent)} must be played, but is not among the voices")
+        return self
 
     @property
     def usual_bpm(self) -> float:
@@ -201,26 +212,26 @@ def load_styles() -> dict[str, Style]:
     return styles
 
 
+def _by_plain_name() -> dict[str, Style]:
+    names = ((style, own) for style in load_styles().values() for own in (style.name, style.id, *style.aliases))
+    return {_plain(own): style for style, own in names}
+
+
 def read_style(path: Path) -> Style:
     """The style in a TOML file. Raises StyleError naming file and field."""
-    try:
-        return Style.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise StyleError(f"{path} cannot be read as a style: {error}. Mend or remove it.") from error
-    except ValidationError as error:
-        faults = "; ".join(
-            ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
-            for fault in error.errors(include_url=False)
-        )
-        raise StyleError(f"{path} is not a style: {faults}. Mend or remove it.") from error
+    return read_declared(path, Style, "style", StyleError)
+
+
+def style_called(name: str) -> Style | None:
+    """The style of this name, id or alias, however it is spelt; None where there is none."""
+    return _by_plain_name().get(_plain(name))
 
 
 def find_style(name: str) -> Style:
     """The style called `name`, by its name, id or an alias, however it is spelt. Raises UnknownStyleError."""
-    styles = load_styles()
-    known = {_plain(own): style for style in styles.values() for own in (style.name, style.id, *style.aliases)}
-    if _plain(name) in known:
-        return known[_plain(name)]
+    if (style := style_called(name)) is not None:
+        return style
+    styles, known = load_styles(), _by_plain_name()
     near = difflib.get_close_matches(_plain(name), known, n=1, cutoff=0.4)
     hint = f" Did you mean {known[near[0]].name!r}?" if near else ""
     raise UnknownStyleError(f"There is no style {name!r}.{hint} There is: {', '.join(styles)}.")

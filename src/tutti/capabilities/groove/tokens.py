@@ -76,7 +76,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A stroke that must come; without `shift` and `velocity` the network plays it as it will."""
+    """A stroke that must come; without `shift` or `velocity` the network plays it as it will."""
 
     bar: int
     step: int
@@ -86,6 +86,9 @@ class Wanted:
     shift: int | None = None
     """In SHIFT_TICKS."""
     velocity: int | None = None
+    """Its place among the velocities."""
+    reach: int = 0
+    """By how many shifts it may come earlier or later."""
 
 
 class Tokenizer:
@@ -160,8 +163,24 @@ class Tokenizer:
         Keys are read as the piece of the kit they are (`music.drum_kit`); strokes on pieces without tokens are left
         out, of strokes that have one token for all but velocity the loudest stays.
         """
+        bars: list[list[int]] = [[self.bar_id] for _ in range(pattern.bars)]
+        positions, shifts = self.span("Position")[0], self.span("MicroTiming")[0] - _EARLIEST
+        drums, velocities = self.span("PitchDrum")[0], self.span("Velocity")[0]
+        before: tuple[int, int] | None = None
+        for stroke, _ in self.struck(pattern):
+            if (stroke.bar, stroke.step) != before:
+                bars[stroke.bar].append(positions + stroke.step)
+                before = stroke.bar, stroke.step
+            assert stroke.shift is not None
+            assert stroke.velocity is not None
+            bars[stroke.bar] += [drums + stroke.voice, shifts + stroke.shift, velocities + stroke.velocity]
+        return bars
+
+    def struck(self, pattern: Pattern) -> list[tuple[Wanted, list[Hit]]]:
+        """Every stroke as its tokens have it, in their order, and the hits that are it, more than one where they differ
+        in nothing but velocity and key; the loudest tells."""
         steps = self.steps_of(f"{pattern.metre.numerator}/{pattern.metre.denominator}")
-        loudest: dict[tuple[int, int, int, int], int] = {}
+        places: dict[tuple[int, int, int, int], list[Hit]] = defaultdict(list)
         for hit in pattern:
             name = class_of_key(hit.key)
             if name is None:
@@ -171,18 +190,11 @@ class Tokenizer:
             if bar == pattern.bars and step == 0 and hit.beat < pattern.beats - 0.125:
                 bar, step, shift = bar - 1, steps - 1, _EARLIEST + _SHIFTS - 1  # nearer to a bar that is not there
             if 0 <= bar < pattern.bars:
-                place = bar, step, self._voice_of[key_of_class(name)], shift
-                loudest[place] = max(hit.velocity, loudest.get(place, 0))
-        bars: list[list[int]] = [[self.bar_id] for _ in range(pattern.bars)]
-        positions, shifts = self.span("Position")[0], self.span("MicroTiming")[0] - _EARLIEST
-        drums, velocities = self.span("PitchDrum")[0], self.span("Velocity")[0]
-        before: tuple[int, int] | None = None
-        for (bar, step, voice, shift), velocity in sorted(loudest.items()):
-            if (bar, step) != before:
-                bars[bar].append(positions + step)
-                before = bar, step
-            bars[bar] += [drums + voice, shifts + shift, velocities + self._velocity_class(velocity)]
-        return bars
+                places[bar, step, self._voice_of[key_of_class(name)], shift].append(hit)
+        return [
+            (Wanted(*place, self._velocity_class(max(hit.velocity for hit in hits))), hits)
+            for place, hits in sorted(places.items())
+        ]
 
     def encode(self, pattern: Pattern, conditions: Conditions | None = None) -> list[int]:
         """Header, bars and end of `pattern`."""
@@ -221,22 +233,6 @@ class Tokenizer:
             raise OptionError("These tokens hold no bar.")
         return Pattern(tuple(hits), bpm, bar + 1, metre)
 
-    def wanted(self, pattern: Pattern, *, as_played: bool = False) -> list[Wanted]:
-        """Every stroke of `pattern`; with `as_played`, with its shift and velocity."""
-        drums, shifts, velocities = (self.span(name)[0] for name in ("PitchDrum", "MicroTiming", "Velocity"))
-        found = []
-        for bar, tokens in enumerate(self.bar_tokens(pattern)):
-            step = 0
-            for place, token in enumerate(tokens):
-                kind, _, value = self.tokens[token].partition("_")
-                if kind == "Position":
-                    step = int(value) // STEP_TICKS
-                elif kind == "PitchDrum":
-                    shift, velocity = tokens[place + 1] - shifts + _EARLIEST, tokens[place + 2] - velocities
-                    how = (shift, velocity) if as_played else (None, None)
-                    found.append(Wanted(bar, step, token - drums, *how))
-        return found
-
     def _velocity_class(self, velocity: int) -> int:
         return int(np.abs(self._velocities - velocity).argmin())
 
@@ -257,8 +253,9 @@ class Grammar:
 
     Bar, position, voice, shift, velocity in this order; positions and, on one position, voices only rise; one voice may
     come again on a position, later; as many bars as were asked for, then the end. Strokes in `wanted` all come, in
-    their place; `only` says for a bar in how many of its first sixteenths no others do. Only `voices` come (None is
-    all), and none of `never`, (sixteenth, voice), but in the bars that are `fills`.
+    their place; `only` says for a bar in how many of its first sixteenths no others do, `spare` how many others do in a
+    beat (bar, beat), None any. Only `voices` come (None is all), and none of `never`, (sixteenth, voice), but in the
+    bars that are `fills`.
     """
 
     def __init__(
@@ -269,6 +266,7 @@ class Grammar:
         *,
         wanted: Iterable[Wanted] = (),
         only: Mapping[int, int] | None = None,
+        spare: Mapping[tuple[int, int], int] | None = None,
         fills: Iterable[int] = (),
         voices: Iterable[int] | None = None,
         never: Iterable[tuple[int, int]] = (),
@@ -276,13 +274,14 @@ class Grammar:
         self._t = tokenizer
         self._steps, self._bars = tokenizer.steps_of(metre), bars
         self._only, self._fills = dict(only or {}), frozenset(fills)
+        self._spare = None if spare is None else dict(spare)
         self._may = np.zeros((self._steps, len(VOICES)), bool)
         self._may[:, slice(None) if voices is None else [*voices]] = True
         self._everything = self._may.copy()
         for step, voice in never:
             self._may[step : step + 1, voice] = False
         self._wanted: dict[tuple[int, int], list[Wanted]] = defaultdict(list)
-        for stroke in sorted(wanted, key=lambda w: (w.bar, w.step, w.voice, w.shift or 0)):
+        for stroke in sorted(wanted, key=lambda w: (w.bar, w.step, w.voice, 0 if w.shift is None else w.shift)):
             self._wanted[stroke.bar, stroke.step].append(stroke)
         self._places: dict[int, list[int]] = {bar: [] for bar in range(bars)}
         for bar, step in self._wanted:  # in order, as they were put in
@@ -296,6 +295,10 @@ class Grammar:
     def is_done(self) -> bool:
         return self._state == "end"
 
+    @property
+    def bars_begun(self) -> int:
+        return self._bar + 1
+
     def allowed(self) -> NDArray[np.bool_]:
         """(tokens,): what may come next; something always may, until the end."""
         may = np.zeros(len(self._t), bool)
@@ -306,12 +309,13 @@ class Grammar:
         elif self._state == "voice":
             self._allow_voices(may)
         elif self._state == "shift":
-            begin, end = self._spans["MicroTiming"]
-            if self._struck is None or self._struck.shift is None:
-                again = sum(stroke.voice == self._voice for stroke in self._due())  # they need room after it
-                may[begin + self._shift + 1 - _EARLIEST : end - again] = True
-            else:
-                may[begin + self._struck.shift - _EARLIEST] = True
+            begin, _ = self._spans["MicroTiming"]
+            again = sum(stroke.voice == self._voice for stroke in self._due())  # they need room after it
+            first, last = self._shift + 1, _EARLIEST + _SHIFTS - 1 - again
+            if self._struck is not None and self._struck.shift is not None:
+                first = max(first, self._struck.shift - self._struck.reach)
+                last = max(first, min(last, self._struck.shift + self._struck.reach))
+            may[begin + first - _EARLIEST : begin + last + 1 - _EARLIEST] = True
         elif self._state == "velocity":
             begin, end = self._spans["Velocity"]
             if self._struck is None or self._struck.velocity is None:
@@ -342,6 +346,8 @@ class Grammar:
             self._voice = voice
             due = self._due()
             self._struck = due.pop(0) if due and due[0].voice == voice else None
+            if self._struck is None and self._spare is not None:
+                self._spare[self._bar, self._step // STEPS_PER_BEAT] -= 1
             self._state = "shift"
         elif kind == "MicroTiming":
             self._shift = token - self._spans["MicroTiming"][0] + _EARLIEST
@@ -355,6 +361,12 @@ class Grammar:
         """(sixteenths, voices): what may be struck in this bar unasked."""
         return self._everything if self._bar in self._fills else self._may
 
+    def _is_open(self, step: int) -> bool:
+        """Whether strokes may come there unasked."""
+        if step < self._only.get(self._bar, 0):
+            return False
+        return self._spare is None or self._spare.get((self._bar, step // STEPS_PER_BEAT), 0) > 0
+
     def _due(self) -> list[Wanted]:
         return self._wanted.get((self._bar, self._step), [])
 
@@ -362,7 +374,7 @@ class Grammar:
         """Voices on this position: from the last one on, up to the next that must come."""
         due = self._due()
         begin = self._spans["PitchDrum"][0]
-        if self._step < self._only.get(self._bar, 0):
+        if not self._is_open(self._step):
             if due:
                 may[begin + due[0].voice] = True
             return
@@ -380,9 +392,11 @@ class Grammar:
                 return
         ahead = [step for step in self._places[self._bar] if step > self._step]
         begin = self._spans["Position"][0]
-        first = max(self._step + 1, self._only.get(self._bar, 0))
-        until = ahead[0] if ahead else self._steps
-        may[begin + first : begin + max(first, until)] = self._free()[first:until].any(axis=1)
+        first, until = max(self._step + 1, self._only.get(self._bar, 0)), ahead[0] if ahead else self._steps
+        free = self._free()[first:until].any(axis=1)
+        if self._spare is not None:
+            free &= np.array([self._is_open(step) for step in range(first, until)], bool)
+        may[begin + first : begin + max(first, until)] = free
         if ahead:
             may[begin + until] = True
         if not ahead:

@@ -42,7 +42,7 @@ class GrooveLearning(Table):
     """Weights to begin with instead of random ones: a safetensors file of this network or a smaller one."""
     steps: int = Field(ge=1)
     batch: int = Field(16, ge=1)
-    tokens: int = Field(640, ge=64)
+    tokens: int = Field(1024, ge=64)
     """At most so many in a sequence."""
     learning_rate: float = Field(1.5e-3, gt=0)
     warmup_steps: int = Field(100, ge=1)
@@ -264,21 +264,25 @@ def windows(takes: Sequence[Take], bars: int) -> Iterator[tuple[Take, Pattern]]:
 
 @torch.inference_mode()
 def likelihoods(weights: Path, config: GrooveNetConfig, takes: Sequence[Take], bars: int = 8) -> dict[str, float]:
-    """Mean negative log likelihood (nats) a token of each kind, of all and of a stroke, with all conditions told."""
+    """Mean negative log likelihood (nats) a token of each kind, of all and of a stroke, with all conditions told; over
+    how many windows, and how many were left out (too long, or without a token for their style)."""
     from tutti.weights.opening import open_strict
 
     network = GrooveNet(config).eval()
     open_strict(network, weights, weights.stem)
     t = tokenizer()
     sums, counts = Counter[str](), Counter[str]()
-    strokes = 0
+    strokes, heard, left_out = 0, 0, 0
     for take, pattern in windows(takes, bars):
         try:
             ids = torch.tensor(t.encode(pattern, take.conditions(pattern)))
-        except OptionError:
+        except OptionError:  # a style or metre without a token
+            left_out += 1
             continue
-        if len(ids) > config.max_length:
+        if int(network.ends[ids].sum()) > config.max_length:
+            left_out += 1
             continue
+        heard += 1
         head = len(t.header(Conditions()))
         contexts = torch.tensor(contexts_of(ids.tolist()))
         nll = F.cross_entropy(network(ids[None, :-1], contexts[None, :-1])[0], ids[1:], reduction="none")[head - 1 :]
@@ -290,4 +294,4 @@ def likelihoods(weights: Path, config: GrooveNetConfig, takes: Sequence[Take], b
     report = {kind: sums[kind] / counts[kind] for kind in counts}
     report["token"] = sum(sums.values()) / sum(counts.values())
     report["stroke"] = sum(sums.values()) / max(1, strokes)
-    return report
+    return report | {"windows": heard, "left_out": left_out}

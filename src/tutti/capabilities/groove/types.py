@@ -102,7 +102,7 @@ class Options(BaseModel):
     ] = None
     temperature: Annotated[
         float, Field(description="How daring: 1 as learnt, lower is safer, 0 always the most probable.", ge=0, le=2)
-    ] = 1.0
+    ] = 0.9
     top_k: Annotated[int, Field(description="Draw among the k most probable tokens; 0 is off.", ge=0)] = 0
     top_p: Annotated[
         float, Field(description="Draw among the most probable tokens that make up this share; 1 is off.", gt=0, le=1)
@@ -110,6 +110,15 @@ class Options(BaseModel):
     repetition_penalty: Annotated[
         float, Field(description="Above 1, what was just played becomes less probable; 1 is off.", ge=1, le=3)
     ] = 1.0
+    guidance: Annotated[
+        float,
+        Field(
+            description="How clearly to play the style: 1 is as the network learnt it, more sets it off against all "
+            "others. Other than 1 takes twice the work.",
+            ge=1,
+            le=4,
+        ),
+    ] = 2.0
     model: Annotated[
         str | None,
         Field(

@@ -8,18 +8,20 @@ and plain containers are read. Tokens are those of the tokenizer it was trained 
 from __future__ import annotations
 
 import re
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tutti.capabilities.groove.stepping import packed
-from tutti.errors import WeightsError, WeightsMissingError
+from tutti.capabilities.groove.stepping import stepping_dtype
+from tutti.errors import OptionError, WeightsError, WeightsMissingError
 from tutti.nets.causal import Cache, CausalBlocks, Stepper
-from tutti.nets.packing import Linear
+from tutti.nets.packing import Linear, packed_linear
 from tutti.weights.opening import Form, compare
 
 __all__ = ["DrumPatternTransformer", "DrumPatternTransformerConfig", "open_checkpoint"]
@@ -66,18 +68,34 @@ class DrumPatternTransformer(nn.Module):
         self.layers = CausalBlocks(
             config.n_layer, config.n_embd, config.n_head, 4 * config.n_embd, dropout=0.1, rotary=False
         )
+        self.ends = np.ones(config.vocab_size, bool)
 
     def forward(self, ids: Tensor, contexts: Tensor | None = None, cache: Cache | None = None) -> Tensor:  # noqa: ARG002
         """`contexts` say nothing to this network."""
         positions = torch.arange(ids.shape[1], device=ids.device)
         return F.linear(self.layers(self._told(ids, positions), cache), self.embedding.weight)
 
-    def step(self, ids: Tensor, contexts: Tensor, cache: Cache) -> Tensor:  # noqa: ARG002
-        """The same for one more token of each row: (rows,) to (rows, vocabulary)."""
-        if self._packed is None or self._packed[0].device != ids.device:  # of the weights as they are now
-            self._packed = packed(self.layers, self.embedding.weight, self.config.max_length)
-        stepper, head = self._packed
-        return head(stepper.step(self._told(ids, torch.tensor(cache.used, device=ids.device)), cache))
+    def step(self, events: Tensor, contexts: Tensor, cache: Cache) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        """The same for one more token of each row, an event of its own: (rows, 1) to logits (rows, vocabulary), and
+        what was heard (rows, width)."""
+        stepper, head = self._ready(events.device)
+        heard = stepper.step(self._told(events[:, 0], torch.tensor(cache.used, device=events.device)), cache)
+        return head(heard), heard
+
+    def in_style(self, style_id: int) -> DrumPatternTransformer:
+        """The same weights in another style; this network may be in use in its own. Raises OptionError."""
+        if not 0 <= style_id < self.config.n_styles:
+            raise OptionError(f"style_id is 0-{self.config.n_styles - 1}; got {style_id}.")
+        self._ready(self.embedding.weight.device)  # once for all styles
+        other = copy(self)
+        other.style_id = style_id
+        return other
+
+    def _ready(self, device: torch.device) -> tuple[Stepper, Linear]:
+        if self._packed is None or self._packed[0].device != device:  # of the weights as they are now
+            stepper = Stepper(self.layers, self.config.max_length, stepping_dtype(device))
+            self._packed = stepper, packed_linear(self.embedding.weight)
+        return self._packed
 
     def _told(self, ids: Tensor, positions: Tensor) -> Tensor:
         style: Tensor = self.style_projection(self.style.weight[self.style_id])
