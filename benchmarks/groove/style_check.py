@@ -130,7 +130,7 @@ def _swing(model: str, count: int, bars: int) -> str:
     head = ["asked", *(f"{asked:g} %" for asked in _SWINGS), "patterns that tell", "worst deviation, points"]
     return (
         f"Swing as measured, means over {count} patterns of {bars} bars: by hi-hats and rides, as the result says of "
-        "itself; in the last two columns by all pieces and near the place that was asked for, which is what is set. A "
+        "itself; in the last two columns by all pieces and near the place that was asked for. A "
         f"pattern with fewer than four second notes does not tell.\n\n{table([*head, *head[-2:]], rows)}"
     )
 

