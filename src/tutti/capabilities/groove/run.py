@@ -43,6 +43,8 @@ _ON_SIXTEENTH, _REACH = 3, 3
 """Shifts within which a prompt's stroke is on its sixteenth, and by how many one that is not may move."""
 _SWUNG = 52.0
 """From which per cent on a prompt is not straight."""
+_SWING_POINTS = 1.5
+"""How far a result's swing may be from what was asked before it is told."""
 _ACCENTED = 4.0
 """Standard deviation from which on a voice's velocities are accents, not all one."""
 
@@ -106,9 +108,6 @@ def run(
         ]
         told += [where + said for said in _swing_missed(pattern, plan.asked, options)]
     return Groove(patterns, findings, provenance, tuple(told))
-
-
-_SWING_POINTS = 1.5
 
 
 def _swing_missed(pattern: Pattern, asked: Asked, options: Options) -> list[str]:
@@ -178,8 +177,9 @@ class Plan:
         written, part = replace(written, bars=max(written.bars, 1)), self.parts[row]
         rng = np.random.default_rng([self.seed, row, 2])
         if self.humanised:
-            whole = replace(written, hits=(*_played_anew(self.humanised, written), *part.stays), bars=self.bars)
-            return applied(whole, self.style, self.asked, rng)
+            anew = replace(written, hits=tuple(_played_anew(self.humanised, written)), bars=self.bars)
+            anew = applied(anew, self.style, self.asked, rng)
+            return anew.with_hits((*anew, *part.stays))
         if self.half_time:
             written = _doubled(written)
         begin = self.first_bar * written.bar_beats
