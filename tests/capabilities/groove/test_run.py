@@ -152,10 +152,10 @@ def test_guidance_leans_towards_the_style_and_needs_one(play: Any) -> None:
 
 
 def test_fills_come_where_they_are_asked(monkeypatch: pytest.MonkeyPatch, play: Any) -> None:
-    from tutti.capabilities.groove import run
+    from tutti.capabilities.groove import planning
 
     asked: list[set[int]] = []
-    really = run.Grammar
+    really = planning.Grammar
 
     def spy(*given: Any, **named: Any) -> Any:
         asked.append(set(named.get("fills", ())))
@@ -165,7 +165,7 @@ def test_fills_come_where_they_are_asked(monkeypatch: pytest.MonkeyPatch, play: 
         with pytest.raises(Cancelled):
             play(style, bars=8, fill_every=every, cancelled=lambda: True)
 
-    monkeypatch.setattr(run, "Grammar", spy)
+    monkeypatch.setattr(planning, "Grammar", spy)
     planned("Rock", 4)
     planned("Rock", 0)
     planned("Metro Boomin", 4)  # its network thinks of four bars
@@ -315,7 +315,7 @@ def test_dense_bars_ahead_do_not_outgrow_the_network(play: Any) -> None:
 
 
 def test_of_dense_bars_ahead_whole_ones_are_told() -> None:
-    from tutti.capabilities.groove.run import _context
+    from tutti.capabilities.groove.planning import _context
 
     dense = [(n / 8, key, 90) for n in range(32, 160) for key in (KICK, HAT)]
     told, head, before = _context(T, "fill_in", pattern_of(*dense, bars=5))
