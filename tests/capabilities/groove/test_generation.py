@@ -263,7 +263,7 @@ def test_another_vocabulary_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "config",
     ["", "[]", "{", '{"layers": 1, "wings": 2}', '{"layers": "1"}', '{"width": 30, "heads": 4}', '{"layers": 0}',
-     '{"width": 100000}', '{"max_length": -5}', "null"],
+     '{"width": 100000}', '{"max_length": -5}', '{"inner_layers": 20000}', '{"inner_layers": 0}', "null"],
 )  # fmt: skip
 def test_metadata_that_say_no_network_are_refused(config: str, tmp_path: Path) -> None:
     path = write(tmp_path / "a.safetensors", small_network(), config)
@@ -302,7 +302,8 @@ def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_styles_and_cards_name_models(card: Path) -> None:
     network, metadata = load_model("tutti-groove")
-    assert load_model("J Dilla")[0] is network
+    for style in ("J Dilla", "j_dilla_v1", "dilla"):
+        assert load_model(style)[0] is network
     (path,) = card.glob("weights/*/tutti-groove.safetensors")
     assert load_model(path)[0] is network
     assert metadata["sha256"] == path.parent.name
@@ -318,3 +319,15 @@ def test_a_name_that_nothing_has_is_unknown(card: Path) -> None:
 def test_a_model_for_something_else_is_refused() -> None:
     with pytest.raises(OptionError, match="tutti-drums is for drums, not for groove"):
         load_model("tutti-drums")
+
+
+def test_styles_of_one_network_share_its_packed_weights() -> None:
+    network = gpt2()
+    ids = generate_pattern(network, STUB, num_bars=1, max_length=60, seed=1, style_id=0)
+    packed = network._packed
+    assert packed is not None
+    assert generate_pattern(network, STUB, num_bars=1, max_length=60, seed=1, style_id=0) == ids
+    assert network._packed is packed
+    assert network.style_id == 0
+    other = network.in_style(1)
+    assert (other._packed, other.style_id, network.style_id) == (packed, 1, 0)

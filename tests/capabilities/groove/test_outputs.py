@@ -243,8 +243,8 @@ def test_json_is_exact(hits: list[Hit], bpm: float) -> None:
     "changes",
     [
         {"format": "tutti-notes"}, {"version": 2}, {"version": True}, {"bpm": "90"}, {"bpm": 5}, {"bpm": None},
-        {"bars": 0}, {"bars": 1.5}, {"metre": "4"}, {"metre": "a/b"}, {"metre": 44}, {"hits": None}, {"hits": {}},
-        {"hits": [1]},
+        {"bars": 0}, {"bars": 1.5}, {"bars": 10**12}, {"metre": "4"}, {"metre": "a/b"}, {"metre": 44}, {"hits": None},
+        {"hits": {}}, {"hits": [1]},
         {"hits": [{"beat": 0, "key": 36}]}, {"hits": [{"beat": math.inf, "key": 36, "velocity": 9}]},
         {"hits": [{"beat": 0, "key": 200, "velocity": 9}]}, {"hits": [{"beat": 0, "key": 36, "velocity": True}]},
     ],
@@ -332,3 +332,11 @@ def test_any_pattern_is_a_midi_file(tmp_path: Path) -> None:
     assert all(abs(a.beat - max(0.0, b.beat)) < 1 / 480 for a, b in zip(again, pattern, strict=True))
     with pytest.raises(OutputError):
         pattern.save(tmp_path / "nowhere" / "take.mid")
+
+
+@pytest.mark.parametrize("beat", [-5.0, 20.0, 1e9, 1e300])
+def test_hits_far_from_the_bars_are_no_groove(beat: float) -> None:
+    document = json.loads(json_file(groove_of(pattern_of([(0.0, KICK, 90)], bars=2)), 0))
+    document["hits"][0]["beat"] = beat
+    with pytest.raises(MidiError, match="is not in its 2 bars"):
+        read_json(json.dumps(document).encode())

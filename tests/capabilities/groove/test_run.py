@@ -284,6 +284,16 @@ def test_a_stroke_at_a_bar_line_is_not_lost(play: Any) -> None:
     assert set(prompt.hits) <= set(made.hits)
 
 
+def test_swing_that_cannot_be_measured_is_told(play: Any) -> None:
+    def told(*beats: float) -> tuple[str, ...]:
+        prompt = pattern_of(*((beat, HAT, 80) for beat in beats))
+        warnings: tuple[str, ...] = play(prompt=prompt, task="vary", distance=0.0, swing_percent=62.0).warnings
+        return warnings  # nothing new is there to swing
+
+    assert "too few second 16ths on hats and rides to measure swing by." in told(0.0, 1.0)
+    assert "the swing measures 50.0 %, not 62 %." in told(*(n / 4 for n in range(16)))
+
+
 def test_what_says_nothing_to_a_task_is_told(play: Any) -> None:
     told = play(prompt=rock(), task="humanise", bars=8, distance=0.9).warnings
     assert "To humanise, bars and distance says nothing." in told

@@ -157,6 +157,16 @@ def test_a_folder_that_is_not_there_holds_no_styles(monkeypatch: pytest.MonkeyPa
         (PLAIN + '[[lean]]\nvoice = "kick"\nlate_ms = [5, -5]\n', "lean.0.late_ms: .*the lower comes first"),
         (PLAIN + '[[lean]]\nvoice = "kick"\nlate_ms = [0, 61]\n', "lean.0.late_ms.1"),
         (PLAIN + "[rolls]\nchance = 0.5\ndivisions = [2]\n", "rolls.divisions.0"),
+        (PLAIN + "[rolls]\nchance = 0.5\ndivisions = []\n", "rolls.divisions"),
+        (PLAIN + "voices = []\n", "voices"),
+        (
+            PLAIN + 'voices = ["kick"]\n[[must]]\nvoice = "snare"\nsteps = [4]\n',
+            "snare must be played, but is not among",
+        ),
+        (
+            PLAIN + '[[must]]\nvoice = "kick"\nsteps = [0]\n[[never]]\nvoice = "kick"\nsteps = [0, 2]\n',
+            "kick on sixteenth 0 must be played and never is",
+        ),
         (PLAIN + "[keys]\nsnare = 99\n", "keys.snare"),
         (PLAIN + "[levels]\ngong = 99\n", "no drum 'gong'"),
         (PLAIN + '[[figures]]\nwhat = "x"\nbasis = "rumour"\nsource = "y"\n', "figures.0.basis"),

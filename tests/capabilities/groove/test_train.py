@@ -109,13 +109,13 @@ def test_conditions_fills_and_padding_are_not_asked_for(takes: list[Take]) -> No
     given = (order[None] < batch["heads"][:, None]) | (ids == T.pad_id) | (ids == T.fill_id)
     network = Knowing(given)
     network.truth = ids
-    assert sum(_losses(network, batch, 0.0).values()).item() == pytest.approx(0, abs=1e-6)  # type: ignore[union-attr]
+    assert sum(_losses(network, batch).values()).item() == pytest.approx(0, abs=1e-6)  # type: ignore[union-attr]
     places = (~given).nonzero()
     for row, place in places[:: max(1, len(places) // 12)].tolist():
         network.unknown = given.clone()
         network.unknown[row, place] = True
         if int(ids[row, place]) != 7:
-            loss = sum(_losses(network, batch, 0.0).values())
+            loss = sum(_losses(network, batch).values())
             assert loss.item() == pytest.approx(100 / len(places), rel=1e-3)  # type: ignore[union-attr]
 
 

@@ -281,7 +281,7 @@ class Grammar:
         for step, voice in never:
             self._may[step : step + 1, voice] = False
         self._wanted: dict[tuple[int, int], list[Wanted]] = defaultdict(list)
-        for stroke in sorted(wanted, key=lambda w: (w.bar, w.step, w.voice, 0 if w.shift is None else w.shift)):
+        for stroke in sorted(wanted, key=lambda w: (w.bar, w.step, w.voice, w.shift or 0)):
             self._wanted[stroke.bar, stroke.step].append(stroke)
         self._places: dict[int, list[int]] = {bar: [] for bar in range(bars)}
         for bar, step in self._wanted:  # in order, as they were put in

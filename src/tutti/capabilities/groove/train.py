@@ -47,8 +47,6 @@ class GrooveLearning(Table):
     learning_rate: float = Field(1.5e-3, gt=0)
     warmup_steps: int = Field(100, ge=1)
     weight_decay: float = Field(0.05, ge=0)
-    smoothing: float = Field(0.0, ge=0)
-    """Standard deviation (classes) over which the target of a shift or velocity is spread."""
     forget: float = Field(0.15, ge=0, le=1)
     """How often each condition is left out."""
 
@@ -207,7 +205,7 @@ def train(
     schedule = Schedule(learning.steps, learning.learning_rate, learning.warmup_steps, learning.weight_decay, 1.0)
     steps = fit(
         network,
-        lambda wrapped, batch: _losses(wrapped, batch, learning.smoothing),
+        _losses,
         crops.batch,
         schedule,
         device=device,
@@ -224,7 +222,7 @@ def train(
 _KINDS = ("Position", "PitchDrum", "MicroTiming", "Velocity")
 
 
-def _losses(network: nn.Module, batch: dict[str, Tensor], smoothing: float) -> dict[str, Tensor]:
+def _losses(network: nn.Module, batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Mean negative log likelihood a token, its parts by kind of token."""
     ids, heads = batch["ids"], batch["heads"]
     logits = network(ids[:, :-1], batch["contexts"][:, :-1]).float()
@@ -241,13 +239,7 @@ def _losses(network: nn.Module, batch: dict[str, Tensor], smoothing: float) -> d
         first, last = tokenizer().span(kind)
         own = (targets >= first) & (targets < last)
         rest &= ~own
-        if smoothing and kind in ("MicroTiming", "Velocity"):
-            classes = torch.arange(last - first, device=ids.device)
-            near = torch.exp(-0.5 * ((classes[None] - (targets[own] - first)[:, None]) / smoothing) ** 2)
-            log_share = F.log_softmax(logits[own], dim=-1)[:, first:last]
-            losses[kind] = -(near / near.sum(1, keepdim=True) * log_share).sum() / len(targets)
-        else:
-            losses[kind] = each[own].sum() / len(targets)
+        losses[kind] = each[own].sum() / len(targets)
     losses["other"] = each[rest].sum() / len(targets)
     return losses
 
